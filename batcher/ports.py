@@ -1,0 +1,176 @@
+"""The seams: what the flow asks of the outside, one Protocol each.
+
+An adapter implements a seam by shape, without importing it. Adding a provider,
+a store or a key source means a new file in its room and one line in build.py.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from batcher.events import Event
+from batcher.job import Request
+from batcher.records import (
+    Call,
+    Failure,
+    Feedback,
+    Fingerprint,
+    KeyRef,
+    Need,
+    Outcome,
+    Prompt,
+    Quota,
+    Reply,
+    Response,
+    Row,
+    Wire,
+)
+from batcher.secret import Secret
+
+
+class Source(Protocol):
+    """Where rows come from."""
+
+    def rows(self, settled: "Settled") -> AsyncIterator[Row]:
+        """Yield unsettled rows in input order, one at a time; never raises for a bad line.
+
+        Lines that `settled` contains are skipped without being parsed.
+        """
+        ...
+
+
+class Settled(Protocol):
+    """Which lines already have their record: an index over the output files."""
+
+    def __contains__(self, line: int) -> bool:
+        """Whether this line has its record."""
+        ...
+
+    def add(self, line: int) -> None:
+        """Note a record just written."""
+        ...
+
+
+class Provider(Protocol):
+    """Turns a prompt into bytes and bytes into a Reply or a Failure; does no I/O."""
+
+    name: str
+
+    def encode(self, prompt: Prompt, request: Request) -> Wire:
+        """Wire form of a prompt under a row's effective settings.
+
+        Raises:
+            InvalidRow: The row asks for something this wire format or model refuses;
+                the message names the fix.
+        """
+        ...
+
+    def decode(self, response: Response) -> Reply | Failure:
+        """Meaning of a response; never raises for what a server sends."""
+        ...
+
+    def quotas(self, headers: Mapping[str, str], *, epoch_s: float) -> Sequence[Quota]:
+        """What the rate-limit headers say; epoch_s turns reset dates into seconds."""
+        ...
+
+
+class Transport(Protocol):
+    """Moves bytes; the only seam that touches a socket."""
+
+    async def send(self, wire: Wire, key: KeyRef, *, deadline_s: float) -> Response | Failure:
+        """One HTTP exchange within deadline_s; raises only on cancellation."""
+        ...
+
+    async def close(self) -> None:
+        """Let the connections go; may be called twice."""
+        ...
+
+
+class RateController(Protocol):
+    """Paces one quota scope. Pure: every method takes `now` (monotonic seconds) and never waits."""
+
+    def wait_s(self, need: Need, *, now: float) -> float:
+        """Seconds until it is worth asking again; 0.0 means this need may go now.
+
+        A question that never acts: asking twice changes nothing.
+        """
+        ...
+
+    def reserve(self, need: Need, *, now: float) -> object:
+        """Set aside capacity for one attempt that is being sent now; returns its ticket."""
+        ...
+
+    def settle(self, ticket: object, feedback: Feedback, *, now: float) -> Iterable[Event]:
+        """Give the ticket back, once, with what was learnt; returns changes worth telling."""
+        ...
+
+
+class Sink(Protocol):
+    """Where outcomes end."""
+
+    def write(self, outcome: Outcome) -> None:
+        """Append the outcome's one record; in the kernel's hands on return.
+
+        Raises:
+            StorageError: It could not be written whole; nothing of it counts.
+        """
+        ...
+
+    def sync(self) -> None:
+        """Force everything written so far to the disk. Blocking; call it from a thread."""
+        ...
+
+    def close(self) -> None:
+        """Sync and close; may be called twice."""
+        ...
+
+
+class Journal(Protocol):
+    """Notes of attempts begun and ended, so that a crash can be accounted for."""
+
+    def began(self, call: Call, *, attempt: int, key: str) -> None:
+        """Note that this call is about to be sent."""
+        ...
+
+    def ended(self, call: Call) -> None:
+        """Note that its answer or fault has been dealt with."""
+        ...
+
+
+class SecretSource(Protocol):
+    """Where a key's value comes from."""
+
+    async def get(self) -> Secret:
+        """The present value; called again on 401 and on an interval (rotation).
+
+        Raises:
+            ConfigError: There is no such key; the message names source and fix.
+        """
+        ...
+
+
+class Listener(Protocol):
+    """Somebody who wants to know; called synchronously, so it must be quick and never raise."""
+
+    def __call__(self, event: Event) -> None:
+        """Take note."""
+        ...
+
+
+class Fingerprints(Protocol):
+    """Makes the identity of a call out of what can change its answer."""
+
+    def __call__(self, wire: Wire) -> Fingerprint:
+        """32 hex digits."""
+        ...
+
+
+class Renderer(Protocol):
+    """Turns a row's data into a prompt."""
+
+    def __call__(self, data: Mapping[str, Any]) -> Prompt:
+        """The prompt of one row.
+
+        Raises:
+            InvalidRow: The row lacks what a prompt needs.
+        """
+        ...
