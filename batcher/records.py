@@ -332,3 +332,30 @@ class KeyRef:
     scope: str
     base_url: str
     weight: float = 1.0
+
+
+@record
+class Summary:
+    """How a run ended.
+
+    Attributes:
+        output: The output directory.
+        counts: Records by status over the whole output, this run's and earlier ones'.
+        answered: Rows settled by this run.
+        requests: HTTP requests this run sent.
+        usage: Tokens this run was billed for.
+        seconds: From start to end.
+        waiting: Rows without a record when the run ended, as far as they had been read.
+        reason: Why it ended early, in a sentence; None when it came to its end.
+        exit_code: See errors.Exit.
+    """
+
+    output: str
+    counts: Mapping[str, int]
+    answered: int
+    requests: int
+    usage: Usage
+    seconds: float
+    exit_code: int
+    waiting: int = 0
+    reason: str | None = None
