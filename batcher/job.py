@@ -170,18 +170,40 @@ class Simulator(_Section):
     """Quota of input tokens."""
     output_tokens_per_minute: float | None = Field(default=None, gt=0)
     """Quota of output tokens."""
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    """Quota of input and output tokens together, as OpenAI counts."""
     burst_s: float = Field(default=60.0, gt=0)
     """Seconds of quota that may be used at once."""
+    hidden_burst_s: float | None = Field(default=None, gt=0)
+    """A second, shorter allowance of requests and input tokens that no header mentions, seconds."""
+    reserve_output: bool = False
+    """Whether max_tokens is taken on admission and what was not used given back at the end."""
+    rejects_cost: float = Field(default=0.0, ge=0)
+    """Requests of quota that a refused request uses up."""
     headers: bool = True
     """Whether responses carry rate-limit headers."""
     retry_after: Literal["exact", "seconds", "none"] = "seconds"
     """How a 429 tells when to come back."""
+    names_limit: bool = True
+    """Whether the text of a 429 names the limit."""
     latency_ms: float = Field(default=200.0, ge=0)
     """Median time to answer, milliseconds; lognormal around it."""
     latency_sigma: float = Field(default=0.3, ge=0)
     """Spread of that time (sigma of its logarithm); 0 is exact."""
     slots: int | None = Field(default=None, ge=1)
     """Requests worked on at once; further ones queue. None: no queue."""
+    output_tokens: float = Field(default=60.0, ge=1)
+    """Median length of an answer as billed, tokens; never more than the request's max_tokens."""
+    output_sigma: float = Field(default=0.5, ge=0)
+    """Spread of that length (sigma of its logarithm); 0 is exact."""
+    models: list[str] = []
+    """Models it knows, others get 404; empty: every name is known."""
+    strict: bool = False
+    """Refuse what the vendor refuses: settings a model or API version does not take, no version."""
+    balance_after: int | None = Field(default=None, ge=0)
+    """Answers after which the account is empty and every request is refused."""
+    balance_status: Literal[429, 400] = 429
+    """How an empty account looks."""
     faults: dict[str, float] = {}
     """Fault kind -> share of requests that suffer it, 0 to 1."""
     faults_once: bool = False
