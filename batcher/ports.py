@@ -68,6 +68,10 @@ class Provider(Protocol):
         """Meaning of a response; never raises for what a server sends."""
         ...
 
+    def unstream(self, response: Response) -> Response | Failure:
+        """What the response would have been without streaming; a cut stream is a Failure."""
+        ...
+
     def quotas(self, headers: Mapping[str, str], *, epoch_s: float) -> Sequence[Quota]:
         """What the rate-limit headers say; epoch_s turns reset dates into seconds."""
         ...

@@ -1,0 +1,65 @@
+"""Leave to send: outage, the operator's ceiling, a key and its quota, granted together.
+
+A permit is handed back exactly once, with what the attempt taught; then the quota model is
+corrected, and the next question gets a better answer.
+"""
+
+from collections.abc import Iterable
+
+from batcher.events import Event
+from batcher.pipeline.gate import Gate
+from batcher.policy.keyring import Keyring
+from batcher.policy.outage import Outage
+from batcher.records import Feedback, KeyRef, Need
+
+_FOREVER_S = 3600.0  # somebody will wake the dispatcher before that
+
+
+class Permit:
+    """Leave for one attempt with one key."""
+
+    __slots__ = ("is_probe", "key", "ticket")
+
+    def __init__(self, key: KeyRef, ticket: object, *, is_probe: bool) -> None:
+        self.key = key
+        self.ticket = ticket
+        self.is_probe = is_probe
+
+
+class Admission:
+    """Asks everybody who has a say, and tells them afterwards.
+
+    Args:
+        keyring: Keys and the rate controllers of their scopes.
+        outage: Whether the server fails everybody.
+        gate: The operator's ceiling on requests per minute, or None.
+    """
+
+    def __init__(self, keyring: Keyring, *, outage: Outage, gate: Gate | None) -> None:
+        self.keyring = keyring
+        self.outage = outage
+        self.gate = gate
+
+    @property
+    def untried_first(self) -> bool:
+        """Whether the next call should be one that was never tried (a probe's alternation)."""
+        return self.outage.is_open and self.outage.probe_untried
+
+    def ask(self, need: Need, *, now: float) -> Permit | float:
+        """A permit, or the seconds until it is worth asking again."""
+        outage = self.outage
+        if outage.is_open and (wait_s := outage.wait_s(now=now)) > 0.0:
+            return wait_s
+        alias, wait_s = self.keyring.pick(need, now=now)
+        if alias is None or wait_s > 0.0:
+            return wait_s
+        if self.gate is not None and not self.gate.try_take():
+            return _FOREVER_S
+        if outage.is_open:
+            outage.probe_sent()
+        key, ticket = self.keyring.reserve(alias, need, now=now)
+        return Permit(key, ticket, is_probe=outage.is_open)
+
+    def give_back(self, permit: Permit, feedback: Feedback, *, now: float) -> Iterable[Event]:
+        """Return a permit with what was learnt; returns changes worth telling."""
+        return self.keyring.settle(permit.key.alias, permit.ticket, feedback, now=now)

@@ -1,0 +1,97 @@
+"""What to try next: a bounded window of untried calls and two heaps of retries.
+
+Retries come first, in the order their rows stood in the input, so an old row is never
+overtaken for ever. A sleeping retry is an entry in a heap: no task, no slot, no key.
+"""
+
+import heapq
+from collections import deque
+
+from batcher.records import Attempt, Call, Need
+
+
+class Pending:
+    """A call on its way, with what has happened to it so far. Owned by whoever works on it.
+
+    Attributes:
+        failures: Failed tries that count against max_attempts.
+        refusals: 429s, which do not.
+        first_sent_s: When it was first sent (monotonic), or None.
+    """
+
+    __slots__ = ("attempts", "call", "failures", "first_sent_s", "need", "refusals")
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.need = Need(input_chars=call.input_chars, max_tokens=call.max_tokens)
+        self.attempts: list[Attempt] = []
+        self.failures = 0
+        self.refusals = 0
+        self.first_sent_s: float | None = None
+
+
+class Backlog:
+    """Rows taken in and not yet settled nor in flight.
+
+    Args:
+        window: Most untried calls held; intake waits above it.
+        most_rows: Most rows open at all (waiting, sleeping or in flight).
+        most_bytes: Most request bytes they may hold together.
+    """
+
+    def __init__(self, *, window: int, most_rows: int, most_bytes: int) -> None:
+        self._window = window
+        self._most_rows = most_rows
+        self._most_bytes = most_bytes
+        self._untried: deque[Pending] = deque()
+        self._due: list[tuple[int, Pending]] = []
+        self._asleep: list[tuple[float, int, Pending]] = []
+        self.rows_open = 0
+        self.bytes_open = 0
+
+    def has_room(self) -> bool:
+        """Whether intake may bring another call."""
+        return self.rows_open == 0 or (
+            len(self._untried) < self._window
+            and self.rows_open < self._most_rows
+            and self.bytes_open < self._most_bytes
+        )
+
+    def runs_low(self) -> bool:
+        """Whether it is time to wake intake: later than `has_room`, so that it wakes seldom."""
+        return len(self._untried) <= self._window // 2 and self.has_room()
+
+    def offer(self, call: Call) -> None:
+        """Take in a new call."""
+        self.rows_open += 1
+        self.bytes_open += len(call.wire.body)
+        self._untried.append(Pending(call))
+
+    def later(self, pending: Pending, *, due_s: float) -> None:
+        """Take back a call that is to be tried again at due_s (monotonic)."""
+        heapq.heappush(self._asleep, (due_s, pending.call.line, pending))
+
+    def closed(self, pending: Pending) -> None:
+        """A call has left for good: its row is settled or waits for the next run."""
+        self.rows_open -= 1
+        self.bytes_open -= len(pending.call.wire.body)
+
+    def peek(self, *, now: float, untried_first: bool = False) -> Pending | None:
+        """The call to try next, or None when none is due."""
+        while self._asleep and self._asleep[0][0] <= now:
+            _, line, pending = heapq.heappop(self._asleep)
+            heapq.heappush(self._due, (line, pending))
+        if self._due and not (untried_first and self._untried):
+            return self._due[0][1]
+        return self._untried[0] if self._untried else None
+
+    def pop(self, pending: Pending) -> None:
+        """Take out what `peek` showed."""
+        if self._due and self._due[0][1] is pending:
+            heapq.heappop(self._due)
+        else:
+            self._untried.popleft()
+
+    def next_due_s(self) -> float | None:
+        """When the first sleeper wakes (monotonic), or None."""
+        return self._asleep[0][0] if self._asleep else None

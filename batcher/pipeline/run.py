@@ -1,0 +1,308 @@
+"""One run in one process: wires intake, backlog, admission, attempt and settlement.
+
+Rows come in through one task; a fixed set of workers takes turns; whatever a turn brings
+is settled, tried later, or ends the run. First signal drains, second cancels: both leave
+files from which the next run continues.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+from batcher import clock
+from batcher.errors import Exit, InputError, StorageError
+from batcher.events import AttemptFailed, Event, RunDraining, RunHalted
+from batcher.job import Patience
+from batcher.pipeline.admission import Admission
+from batcher.pipeline.attempt import Exchange, attempt
+from batcher.pipeline.backlog import Backlog, Pending
+from batcher.pipeline.dispatch import Dispatcher, Turn
+from batcher.pipeline.intake import Intake
+from batcher.pipeline.keys import Keys
+from batcher.pipeline.settle import Settler, outcome_of
+from batcher.policy.backoff import busy_delay_s, delay_s
+from batcher.policy.outage import Outage
+from batcher.policy.verdict import GiveUp, Halt, ReplaceKey, RetryIn, verdict
+from batcher.ports import Journal, Provider, Settled, Sink, Source, Transport
+from batcher.records import (
+    Attempt,
+    Failure,
+    FailureKind,
+    Outcome,
+    Reply,
+    Scope,
+    record,
+)
+
+_BUGS_IN_A_ROW = 3
+_YIELD_EVERY = 200  # rows settled without sending, between two looks at the rest of the loop
+
+
+@record
+class Parts:
+    """What a run is made of; build.py chooses them."""
+
+    source: Source
+    settled: Settled
+    intake: Intake
+    backlog: Backlog
+    admission: Admission
+    keys: Keys
+    transport: Transport
+    provider: Provider
+    sink: Sink
+    journal: Journal
+    outage: Outage
+    patience: Patience
+    workers: int
+    sync_every_s: float | None
+    emit: Callable[[Event], None]
+
+
+class Run:
+    """One pass over the input.
+
+    Attributes:
+        requests: Attempts sent.
+        exit_code: Why it ended early; None when it came to its end.
+        reason: The same in a sentence.
+        halted_by: The failure that ended it, when one did.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._dispatcher = Dispatcher(parts.backlog, parts.admission)
+        self._settler = Settler(
+            parts.sink,
+            index=parts.settled,
+            emit=parts.emit,
+            on_storage_fault=self._storage_failed,
+        )
+        self._bugs = 0
+        self._workers: list[asyncio.Task[None]] = []
+        self._grace: asyncio.TimerHandle | None = None
+        self.requests = 0
+        self.exit_code: Exit | None = None
+        self.reason: str | None = None
+        self.halted_by: Failure | None = None
+
+    @property
+    def answered(self) -> int:
+        """Rows this run gave their record."""
+        return self._settler.settled
+
+    @property
+    def in_flight(self) -> int:
+        """Requests on their way."""
+        return self._dispatcher.in_flight
+
+    async def go(self) -> None:
+        """Work until the input is done, nothing can succeed, or somebody stops it.
+
+        Raises:
+            StorageError: Some records could not be written.
+        """
+        parts = self._parts
+        await parts.keys.read_all()
+        async with asyncio.TaskGroup() as group:
+            background = [group.create_task(self._take_in())]
+            if parts.admission.gate is not None:
+                background.append(group.create_task(parts.admission.gate.run()))
+            if parts.sync_every_s is not None:
+                background.append(group.create_task(self._sync_every(parts.sync_every_s)))
+            self._workers = [group.create_task(self._work()) for _ in range(parts.workers)]
+            await asyncio.wait(self._workers)
+            for task in background:
+                task.cancel()
+        if self._grace is not None:
+            self._grace.cancel()
+        self._settler.write_rest()
+
+    def drain(self, reason: str, code: Exit) -> None:
+        """Send nothing more; let what is in flight finish within the grace period."""
+        if self.exit_code is not None:
+            return
+        self.exit_code, self.reason = code, reason
+        parts = self._parts
+        parts.emit(RunDraining(reason=reason, in_flight=self._dispatcher.in_flight))
+        self._dispatcher.close()
+        loop = asyncio.get_running_loop()
+        self._grace = loop.call_later(parts.patience.grace_s, self.cancel)
+
+    def cancel(self) -> None:
+        """Stop now; what is in flight is left to the next run."""
+        for worker in self._workers:
+            worker.cancel()
+
+    async def _take_in(self) -> None:
+        parts = self._parts
+        quiet = 0
+        try:
+            async for row in parts.source.rows(parts.settled):
+                made = parts.intake.call(row)
+                if isinstance(made, Outcome):
+                    self._settler.settle(made)
+                    quiet += 1
+                    if quiet % _YIELD_EVERY == 0:
+                        await asyncio.sleep(0)
+                    if self.exit_code is not None:
+                        return
+                    continue
+                if not await self._dispatcher.room():
+                    return
+                parts.backlog.offer(made)
+                self._dispatcher.pump()
+        except InputError as fault:
+            self.exit_code, self.reason = fault.exit_code, str(fault)
+        self._dispatcher.offer_ended()
+
+    async def _work(self) -> None:
+        while (turn := await self._dispatcher.next()) is not None:
+            retry_at_s = await self._take_turn(turn)
+            self._dispatcher.give_back(turn.pending, retry_at_s=retry_at_s)
+
+    async def _take_turn(self, turn: Turn) -> float | None:
+        """One attempt and what follows; returns when the call is to be tried again, or None."""
+        parts, pending, permit = self._parts, turn.pending, turn.permit
+        call, key = pending.call, permit.key
+        key_version = parts.keys.version(key.alias)
+        self.requests += 1
+        try:
+            parts.journal.began(call, attempt=len(pending.attempts) + 1, key=key.alias)
+            exchange = await attempt(
+                call,
+                key,
+                transport=parts.transport,
+                provider=parts.provider,
+                deadline_s=parts.patience.timeout_s,
+            )
+            for event in parts.admission.give_back(permit, exchange.feedback, now=clock.now()):
+                parts.emit(event)
+            retry_at_s = await self._follow_up(turn, exchange, key_version)
+            parts.journal.ended(call)
+        except StorageError as fault:
+            self._storage_failed(fault)
+            return None
+        except Exception as bug:  # noqa: BLE001 - the worker boundary: a bug costs a row, not the run
+            self._bug(pending, bug)
+            return None
+        self._bugs = 0
+        return retry_at_s
+
+    async def _follow_up(self, turn: Turn, exchange: Exchange, key_version: int) -> float | None:
+        parts, pending, result = self._parts, turn.pending, exchange.result
+        if isinstance(result, Reply) or result.reply is not None:
+            parts.outage.succeeded()
+        if isinstance(result, Reply):
+            self._note(pending, turn, exchange, charged=False)
+            self._settler.settle(outcome_of(pending, result, exchange.body))
+            return None
+        in_outage = parts.outage.failed(
+            result, line=pending.call.line, is_probe=turn.permit.is_probe, now=clock.now()
+        )
+        ruling = verdict(
+            result,
+            failures=pending.failures + 1,
+            in_outage=in_outage,
+            ever_answered=parts.outage.ever_answered,
+            delay_s=delay_s(
+                parts.patience,
+                failures=pending.failures + 1,
+                random=random.random(),  # noqa: S311
+            ),
+            busy_delay_s=busy_delay_s(
+                refusals=pending.refusals + 1,
+                random=random.random(),  # noqa: S311
+            ),
+            patience=parts.patience,
+        )
+        retry_at_s = await self._obey(ruling, turn, exchange, result, key_version)
+        if (reason := parts.outage.verdict(now=clock.now())) is not None:
+            self._halt(reason)
+        return retry_at_s
+
+    async def _obey(
+        self,
+        ruling: RetryIn | GiveUp | ReplaceKey | Halt,
+        turn: Turn,
+        exchange: Exchange,
+        failure: Failure,
+        key_version: int,
+    ) -> float | None:
+        parts, pending = self._parts, turn.pending
+        match ruling:
+            case RetryIn():
+                pending.failures += ruling.charged
+                pending.refusals += not ruling.charged
+                self._note(pending, turn, exchange, charged=ruling.charged)
+                self._tell(pending, failure, ruling.delay_s)
+                return clock.now() + ruling.delay_s
+            case GiveUp():
+                pending.failures += 1
+                self._note(pending, turn, exchange, charged=True)
+                self._tell(pending, failure, None)
+                self._settler.settle(outcome_of(pending, failure, exchange.body))
+                return None
+            case ReplaceKey():
+                self._note(pending, turn, exchange, charged=False)
+                self._tell(pending, failure, 0.0)
+                if not await parts.keys.refused(
+                    turn.permit.key.alias, version=key_version, reason=failure.message
+                ):
+                    self._halt(
+                        f"the key {turn.permit.key.alias} was refused: {failure.message}", failure
+                    )
+                return clock.now()
+            case Halt():
+                self._note(pending, turn, exchange, charged=False)
+                self._tell(pending, failure, None)
+                self._halt(failure.message, failure)
+                return None
+
+    def _note(self, pending: Pending, turn: Turn, exchange: Exchange, *, charged: bool) -> None:
+        result = exchange.result
+        pending.attempts.append(
+            Attempt(
+                number=len(pending.attempts) + 1,
+                key=turn.permit.key.alias,
+                sent_at=exchange.sent_at,
+                latency_s=exchange.latency_s,
+                failure=result if isinstance(result, Failure) else None,
+                charged=charged,
+            )
+        )
+
+    def _tell(self, pending: Pending, failure: Failure, wait_s: float | None) -> None:
+        self._parts.emit(
+            AttemptFailed(
+                call=pending.call, attempt=pending.attempts[-1], failure=failure, wait_s=wait_s
+            )
+        )
+
+    def _halt(self, reason: str, failure: Failure | None = None) -> None:
+        if self.exit_code is not None:
+            return
+        self.halted_by = failure
+        self._parts.emit(RunHalted(reason=reason))
+        self.drain(reason, Exit.HALTED)
+
+    def _storage_failed(self, fault: StorageError) -> None:
+        self.drain(str(fault), Exit.STORAGE)
+
+    def _bug(self, pending: Pending, bug: Exception) -> None:
+        self._bugs += 1
+        failure = Failure(
+            kind=FailureKind.BUG, scope=Scope.ROW, message=f"{type(bug).__name__}: {bug}"
+        )
+        self._settler.settle(outcome_of(pending, failure, None))
+        if self._bugs >= _BUGS_IN_A_ROW:
+            raise bug
+
+    async def _sync_every(self, seconds: float) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await asyncio.to_thread(self._parts.sink.sync)
+            except StorageError as fault:
+                self._storage_failed(fault)
+                return

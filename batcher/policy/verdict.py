@@ -1,0 +1,98 @@
+"""What follows a failed attempt: try again, settle the row, replace the key, or stop the run.
+
+Pure: the same arguments give the same verdict. The numbers live in job.Patience, the
+rules in one match statement, so a reader finds the whole retry policy on one screen.
+"""
+
+from typing import assert_never
+
+from batcher.job import Patience
+from batcher.records import Failure, FailureKind, record
+
+
+@record
+class RetryIn:
+    """Try the call again no earlier than delay_s from now.
+
+    Attributes:
+        charged: Whether the failed try counts against the row's max_attempts.
+    """
+
+    delay_s: float
+    charged: bool = True
+
+
+@record
+class GiveUp:
+    """Settle the row as it stands."""
+
+
+@record
+class ReplaceKey:
+    """The key is refused: read it anew; the row goes on with another key, at no cost."""
+
+
+@record
+class Halt:
+    """Stop the run: no row can succeed until a person acts."""
+
+
+Verdict = RetryIn | GiveUp | ReplaceKey | Halt
+
+
+def verdict(
+    failure: Failure,
+    *,
+    failures: int,
+    in_outage: bool,
+    ever_answered: bool,
+    delay_s: float,
+    busy_delay_s: float,
+    patience: Patience,
+) -> Verdict:
+    """Decide what follows a failure.
+
+    Args:
+        failure: What the attempt returned.
+        failures: Failed tries of this row that count, this one included.
+        in_outage: The server is failing everybody, so this try says nothing about the row.
+        ever_answered: This run has had a usable answer for the same model and path.
+        delay_s: Backoff for a counted failure.
+        busy_delay_s: Rest after a 429, which the rate controller paces.
+        patience: Limits for one row.
+    """
+    match failure.kind:
+        case FailureKind.RATE | FailureKind.RAMP:
+            return RetryIn(delay_s=busy_delay_s, charged=False)
+        case (
+            FailureKind.OVERLOADED
+            | FailureKind.SERVER
+            | FailureKind.CONNECTION
+            | FailureKind.TIMEOUT
+            | FailureKind.BAD_RESPONSE
+        ):
+            if in_outage:
+                return RetryIn(delay_s=busy_delay_s, charged=False)
+            return RetryIn(delay_s=delay_s) if failures < patience.max_attempts else GiveUp()
+        case FailureKind.AUTH:
+            return ReplaceKey()
+        case FailureKind.PERMISSION:
+            # Gateways also answer 403 for one row's content; a key that has worked is kept.
+            return GiveUp() if ever_answered else ReplaceKey()
+        case FailureKind.BILLING | FailureKind.TLS:
+            return Halt()
+        case FailureKind.NOT_FOUND:
+            return GiveUp() if ever_answered else Halt()
+        case (
+            FailureKind.BAD_REQUEST
+            | FailureKind.TOO_LARGE
+            | FailureKind.TRUNCATED
+            | FailureKind.REFUSED
+            | FailureKind.PAUSED
+            | FailureKind.EMPTY
+            | FailureKind.INVALID
+            | FailureKind.BUG
+        ):
+            return GiveUp()
+        case _:
+            assert_never(failure.kind)

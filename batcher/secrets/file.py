@@ -1,0 +1,35 @@
+"""Keys kept in files, as systemd's LoadCredential and Kubernetes secrets provide them."""
+
+import asyncio
+import stat
+from pathlib import Path
+
+from batcher.errors import ConfigError
+from batcher.secret import Secret
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+class FileSource:
+    """`file:PATH`, refused when others can read it; implements ports.SecretSource."""
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path).expanduser()
+
+    async def get(self) -> Secret:
+        """The file's present content, without surrounding blanks."""
+        return await asyncio.to_thread(self._read)
+
+    def _read(self) -> Secret:
+        try:
+            mode = self._path.stat().st_mode
+            text = self._path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as fault:
+            raise ConfigError(f"the key file {self._path} cannot be read: {fault}") from fault
+        if mode & _OTHERS:
+            raise ConfigError(
+                f"the key file {self._path} can be read by others; run: chmod 600 {self._path}"
+            )
+        if not text:
+            raise ConfigError(f"the key file {self._path} is empty; put the API key into it")
+        return Secret(text)
