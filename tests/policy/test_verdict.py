@@ -1,0 +1,80 @@
+import pytest
+
+from batcher.job import Patience
+from batcher.policy.verdict import GiveUp, Halt, ReplaceKey, RetryIn, Verdict, verdict
+from batcher.records import FailureKind
+from tests.support.builders import a_failure
+
+TRANSIENT = [
+    FailureKind.OVERLOADED,
+    FailureKind.SERVER,
+    FailureKind.CONNECTION,
+    FailureKind.TIMEOUT,
+    FailureKind.BAD_RESPONSE,
+]
+
+
+def rule(
+    kind: FailureKind, *, failures: int = 1, in_outage: bool = False, ever_answered: bool = False
+) -> Verdict:
+    return verdict(
+        a_failure(kind),
+        failures=failures,
+        in_outage=in_outage,
+        ever_answered=ever_answered,
+        delay_s=3.0,
+        busy_delay_s=0.2,
+        patience=Patience(max_attempts=4),
+    )
+
+
+@pytest.mark.parametrize("kind", TRANSIENT)
+def test_a_transient_fault_is_tried_again_until_the_attempts_are_used_up(kind: FailureKind) -> None:
+    assert rule(kind, failures=3) == RetryIn(delay_s=3.0)
+    assert rule(kind, failures=4) == GiveUp()
+
+
+@pytest.mark.parametrize("kind", TRANSIENT)
+def test_an_outage_is_never_charged_to_a_row(kind: FailureKind) -> None:
+    assert rule(kind, failures=99, in_outage=True) == RetryIn(delay_s=0.2, charged=False)
+
+
+@pytest.mark.parametrize("kind", [FailureKind.RATE, FailureKind.RAMP])
+def test_a_429_is_never_charged_to_a_row(kind: FailureKind) -> None:
+    assert rule(kind, failures=99) == RetryIn(delay_s=0.2, charged=False)
+
+
+@pytest.mark.parametrize("kind", [FailureKind.BILLING, FailureKind.TLS])
+def test_what_no_row_can_survive_stops_the_run(kind: FailureKind) -> None:
+    assert rule(kind, ever_answered=True) == Halt()
+
+
+def test_an_unknown_model_stops_the_run_only_while_nothing_was_answered() -> None:
+    assert rule(FailureKind.NOT_FOUND) == Halt()
+    assert rule(FailureKind.NOT_FOUND, ever_answered=True) == GiveUp()
+
+
+def test_a_refused_key_is_replaced_but_a_403_for_one_row_costs_that_row() -> None:
+    assert rule(FailureKind.AUTH, ever_answered=True) == ReplaceKey()
+    assert rule(FailureKind.PERMISSION) == ReplaceKey()
+    assert rule(FailureKind.PERMISSION, ever_answered=True) == GiveUp()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        FailureKind.BAD_REQUEST,
+        FailureKind.TOO_LARGE,
+        FailureKind.TRUNCATED,
+        FailureKind.REFUSED,
+        FailureKind.PAUSED,
+        FailureKind.EMPTY,
+    ],
+)
+def test_what_would_fail_alike_again_is_not_tried_again(kind: FailureKind) -> None:
+    assert rule(kind) == GiveUp()
+
+
+def test_every_kind_of_failure_has_a_rule() -> None:
+    for kind in FailureKind:
+        assert rule(kind) is not None
