@@ -1,0 +1,331 @@
+"""Paces one quota scope: the one place where quota, ramp, load and concurrency meet.
+
+Known limits (settings, headers, the text of a 429) are dead-reckoned in buckets; what is
+unknown or hidden is tracked from refusals; overload has its own breaker and never touches
+what was learnt; the number in flight is learnt on its own.
+"""
+
+import math
+import random
+from collections.abc import Iterable, Mapping
+
+from batcher.events import Event, LimitChanged, Paused
+from batcher.policy.breaker import Breaker
+from batcher.policy.buckets import MINUTE_S, Dimension
+from batcher.policy.concurrency import Concurrency
+from batcher.policy.estimate import Estimate
+from batcher.policy.ramp import Ramp
+from batcher.policy.ticket import INDEX, INPUT, OUTPUT, TOTAL, UNITS, Amounts, Ticket
+from batcher.policy.tracker import Tracker
+from batcher.records import Bucket, Feedback, Need, Quota, Signal
+
+_FULL_S = 1.0  # nothing but an answer makes room; ask again then, or at least this often
+_SHORTEST_S = 1e-4  # a wait that is lost in the rounding of `now` would never end
+_SPEED_WINDOW_S = 0.5
+_KNOWN_RAMP = 3.0  # a known limit may be exceeded this far while its bucket is full
+
+
+class Limiter:
+    """The rate controller of one quota scope (ports.RateController).
+
+    Ask again after every `settle`, or when the time named has passed.
+
+    Args:
+        scope: Names the quota in events.
+        stated: Limits from the settings, units a minute; never exceeded in the long run.
+        max_in_flight: The operator's ceiling; how many really are in flight is learnt.
+        burst_s: Seconds of a stated limit that may be used at once.
+        seed: Of the random numbers that spread probes.
+    """
+
+    def __init__(
+        self,
+        scope: str,
+        *,
+        stated: Mapping[Bucket, float] | None = None,
+        max_in_flight: int,
+        burst_s: float = 60.0,
+        seed: int = 0,
+    ) -> None:
+        self._scope = scope
+        self._estimate = Estimate()
+        self._dimensions = [Dimension(index) for index in range(4)]
+        self._known: list[Dimension] = []
+        self._tracker = Tracker()
+        self._ramp = Ramp()
+        self._breaker = Breaker(random.Random(seed))  # noqa: S311 - spreads probes, guards nothing
+        self._concurrency = Concurrency(max_in_flight)
+        self._admitted = [0.0, 0.0, 0.0, 0.0]
+        self._mean_cost = [1.0, 0.0, 0.0, 0.0]
+        self._flying: dict[Ticket, None] = {}
+        self._paused_until = -math.inf
+        self._speed: tuple[float, float, float] = (0.0, 0.0, 0.0)  # when, how many, per second
+        for bucket, limit in (stated or {}).items():
+            dimension = self._dimensions[INDEX[bucket]]
+            dimension.state(limit, burst_s=burst_s)
+            self._known.append(dimension)
+        self._known_changed()
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts reserved and not yet settled."""
+        return len(self._flying)
+
+    def wait_s(self, need: Need, *, now: float) -> float:
+        """Seconds until it is worth asking again; 0.0 means this need may go now."""
+        wait = self._ramp.next_at - now
+        if len(self._flying) >= self._concurrency.limit:
+            wait = max(wait, _FULL_S)
+        if self._paused_until > now:
+            wait = max(wait, self._paused_until - now)
+        tracker = self._tracker
+        if self._known or tracker.is_on:
+            cost = self._estimate.cost(need)
+            for dimension in self._known:
+                wait = max(wait, dimension.wait_s(cost[dimension.index], now))
+            if tracker.is_on:
+                wait = max(wait, tracker.wait_s(cost, now))
+        if self._breaker.is_open:
+            wait = max(wait, self._breaker.wait_s(now))
+        return max(wait, _SHORTEST_S) if wait > 0.0 else 0.0
+
+    def reserve(self, need: Need, *, now: float) -> Ticket:
+        """Set aside capacity for one attempt that is being sent now; returns its ticket."""
+        estimate = self._estimate
+        cost = estimate.cost(need)
+        estimate.sent(cost)
+        admitted = self._admitted
+        admitted[0] += 1.0
+        admitted[1] += cost[1]
+        admitted[2] += cost[2]
+        admitted[3] += cost[3]
+        flying = self._flying
+        in_flight = len(flying) + 1
+        ticket = Ticket(now, cost, admitted.copy(), in_flight, need.input_chars)
+        flying[ticket] = None
+        if in_flight >= self._concurrency.limit:
+            ticket.era = self._concurrency.era
+        for dimension in self._known:
+            dimension.take(cost[dimension.index], now)
+            if dimension.level <= 0.0:
+                ticket.is_short = True
+        if self._tracker.is_on:
+            self._tracker.sent(ticket, now)
+        self._breaker.sent(ticket)
+        self._ramp.sent(now)
+        mean = self._mean_cost
+        mean[1] += 0.02 * (cost[1] - mean[1]) if mean[1] else cost[1]
+        mean[2] += 0.02 * (cost[2] - mean[2]) if mean[2] else cost[2]
+        at, count, _ = self._speed
+        if now - at > _SPEED_WINDOW_S:
+            self._speed = (now, admitted[0], (admitted[0] - count) / (now - at))
+        return ticket
+
+    def settle(self, ticket: object, feedback: Feedback, *, now: float) -> Iterable[Event]:
+        """Give the ticket back, once, with what was learnt; returns changes worth telling."""
+        assert isinstance(ticket, Ticket)  # noqa: S101 - the seam hides the type
+        del self._flying[ticket]
+        signal = feedback.signal
+        if signal is Signal.OK:
+            ticket.verdict = False
+            self._answered(ticket, feedback, now)
+            if not feedback.quotas and ticket.era < 0 and not self._breaker.is_open:
+                return ()
+            return self._after_answer(ticket, feedback, now)
+        ticket.verdict = signal is Signal.OVERLOADED
+        if signal is Signal.NEUTRAL:
+            self._correct(ticket, (1.0, ticket.cost[1], 0.0, ticket.cost[1]), now)
+            return self._read(ticket, feedback, now)
+        return self._refused(ticket, feedback, now)
+
+    # -- answers
+
+    def _answered(self, ticket: Ticket, feedback: Feedback, now: float) -> None:
+        self._ramp.answered(feedback.latency_s)
+        usage = feedback.usage
+        if usage is not None:
+            self._correct(ticket, self._estimate.answered(ticket, usage), now)
+        else:
+            output = self._estimate.mean[OUTPUT]
+            inputs = ticket.cost[INPUT]
+            self._correct(ticket, (1.0, inputs, output, inputs + output), now)
+
+    def _correct(self, ticket: Ticket, actual: Amounts, now: float) -> None:
+        cost, admitted = ticket.cost, self._admitted
+        admitted[1] += actual[1] - cost[1]
+        admitted[2] += actual[2] - cost[2]
+        admitted[3] += actual[3] - cost[3]
+        for dimension in self._known:
+            index = dimension.index
+            if index:
+                dimension.give(cost[index] - actual[index], now)
+        if self._tracker.is_on:
+            self._tracker.settled(ticket, actual)
+
+    def _after_answer(self, ticket: Ticket, feedback: Feedback, now: float) -> list[Event]:
+        events = self._read(ticket, feedback, now)
+        if self._breaker.is_open and self._breaker.look(now):
+            self._ramp.restart(64.0, now)
+            events.append(self._changed("the server copes again"))
+        if ticket.era >= 0:
+            tokens = float(feedback.usage.output_tokens) if feedback.usage else 0.0
+            reason = self._concurrency.answered(ticket, feedback.latency_s, tokens, now)
+            if reason is not None:
+                events.append(self._changed(reason))
+        return events
+
+    # -- refusals
+
+    def _refused(self, ticket: Ticket, feedback: Feedback, now: float) -> list[Event]:
+        self._take_back(ticket, now)
+        events = self._read(ticket, feedback, now)
+        reason: str | None = None
+        if feedback.signal is Signal.OVERLOADED:
+            pause = self._breaker.overloaded(ticket, feedback.latency_s, now)
+            if pause is not None:
+                events.append(
+                    Paused(scope=self._scope, reason="the server is overloaded", wait_s=pause)
+                )
+        elif feedback.signal is Signal.RAMP:
+            speed = self._per_s(now)
+            self._ramp.slow(0.7 * speed, now)
+            reason = f"slower ramp: 429 for growing too fast at {speed:.3g} requests/s"
+        else:
+            reason = self._over_quota(ticket, feedback, now)
+        if reason is not None:
+            events.append(self._changed(reason))
+        self._pause(feedback, events, now)
+        return events
+
+    def _take_back(self, ticket: Ticket, now: float) -> None:
+        """Undo an attempt the server did not let in."""
+        cost = ticket.cost
+        for later in reversed(self._flying):
+            if later.sent < ticket.sent:
+                break
+            _subtract(later.total, cost)
+        _subtract(ticket.total, cost)
+        _subtract(self._admitted, cost)
+        for dimension in self._known:
+            dimension.give(cost[dimension.index], now)
+        if self._tracker.is_on:
+            self._tracker.returned(ticket)
+
+    def _over_quota(self, ticket: Ticket, feedback: Feedback, now: float) -> str | None:
+        hint = feedback.limit_hint
+        reason: str | None = None
+        if hint is not None and hint.limit > 0.0:
+            reason = self._take_hint(ticket, hint, now)
+            if reason is not None:
+                return reason
+        short = [
+            self._dimensions[INDEX[quota.bucket]]
+            for quota in feedback.quotas
+            if self._is_short(quota, ticket)
+        ]
+        if short:
+            for dimension in short:
+                dimension.refused()
+            return None
+        if ticket.is_short and not feedback.quotas:
+            return None
+        return self._tracker.refused(
+            ticket,
+            admitted=self._admitted,
+            mean=self._estimate.mean,
+            mean_cost=self._mean_cost,
+            per_s=self._per_s(now),
+            retry_after_s=feedback.retry_after_s,
+            now=now,
+        )
+
+    @staticmethod
+    def _is_short(quota: Quota, ticket: Ticket) -> bool:
+        cost = ticket.cost[INDEX[quota.bucket]]
+        return quota.remaining < 1.1 * cost + (0.5 if cost == 1.0 else 500.0)
+
+    def _take_hint(self, ticket: Ticket, hint: Quota, now: float) -> str | None:
+        """A 429 named its limit; returns the news, or None when it is none."""
+        dimension = self._dimensions[INDEX[hint.bucket]]
+        index = dimension.index
+        since = self._admitted[index] - ticket.total[index]
+        level = 0.5 * ticket.cost[index] + hint.limit / MINUTE_S * (now - ticket.sent) - since
+        fresh = abs(dimension.rate * MINUTE_S - hint.limit) > 1e-6 * hint.limit
+        if fresh:
+            dimension.learn(hint.limit, level=level, capacity=hint.limit, now=now)
+            self._know(dimension)
+        if fresh or dimension.level > level + ticket.cost[index]:
+            dimension.emptied(level, now)
+        if not fresh:
+            return None
+        return f"429 names a limit: {hint.limit:.6g} {UNITS[index]}/min"
+
+    def _pause(self, feedback: Feedback, events: list[Event], now: float) -> None:
+        wait = feedback.retry_after_s
+        if wait is None or not 0.0 < wait < math.inf:
+            return
+        until = now + wait
+        if until <= self._paused_until:
+            return
+        if wait >= 1.0 and self._paused_until <= now:
+            reason = f"the server asks to wait {wait:.3g} s"
+            events.append(Paused(scope=self._scope, reason=reason, wait_s=wait))
+        self._paused_until = until
+        self._tracker.pause(until)
+
+    # -- headers
+
+    def _read(self, ticket: Ticket, feedback: Feedback, now: float) -> list[Event]:
+        events: list[Event] = []
+        for quota in feedback.quotas:
+            if not (0.0 < quota.limit < math.inf and quota.remaining < math.inf):
+                continue
+            dimension = self._dimensions[INDEX[quota.bucket]]
+            was, index = dimension.rate, dimension.index
+            since = self._admitted[index] - ticket.total[index]
+            dimension.read(quota, ticket, since=since, now=now)
+            if dimension.rate != was:
+                self._know(dimension)
+                events.append(self._changed(f"headers: {quota.limit:.6g} {UNITS[index]} a minute"))
+        return events
+
+    def _know(self, dimension: Dimension) -> None:
+        if dimension not in self._known:
+            self._known.append(dimension)
+        self._known_changed()
+
+    def _known_changed(self) -> None:
+        if not self._known:
+            return
+        mean = self._estimate.mean
+        tightest = max(self._known, key=lambda d: max(mean[d.index], 1e-9) / d.rate)
+        self._tracker.pin(tightest.index, tightest.rate)
+        per_s = [d.rate / mean[d.index] for d in self._known if mean[d.index] > 0.0]
+        self._ramp.ceiling = _KNOWN_RAMP * min(per_s, default=math.inf)
+
+    def _per_s(self, now: float) -> float:
+        """Requests a second sent of late."""
+        at, count, before = self._speed
+        elapsed = now - at
+        if elapsed < 0.2 * _SPEED_WINDOW_S:
+            return before
+        return max(before, (self._admitted[0] - count) / elapsed)
+
+    def _changed(self, reason: str) -> LimitChanged:
+        tracker = self._tracker
+        per_s = None
+        if tracker.is_on and self._estimate.mean[tracker.unit] > 0.0:
+            per_s = tracker.rate / self._estimate.mean[tracker.unit]
+        elif self._known:
+            per_s = min(d.rate / max(1e-9, self._estimate.mean[d.index]) for d in self._known)
+        return LimitChanged(
+            scope=self._scope,
+            reason=reason,
+            requests_per_s=per_s,
+            in_flight=self._concurrency.limit,
+        )
+
+
+def _subtract(total: list[float], cost: Amounts) -> None:
+    for index in range(TOTAL + 1):
+        total[index] -= cost[index]

@@ -1,0 +1,312 @@
+"""Finds a limit nobody told us, from refusals alone.
+
+A bucket that refuses an attempt of size c holds between 0 and c. So between two refusals
+it let through exactly what it was refilled with: amount over time is its rate, to within
+one attempt. Every pair of refusals bounds the rate; the bounds are intersected from the
+newest pair backwards, and where they contradict, the quota has changed and older refusals
+are forgotten.
+
+Between refusals the rate is held a little below the estimate, then exceeded ever faster:
+a refusal soon after says that nothing has changed, none says that there is more. The hold
+is as long as the share of refusals allows.
+
+What the limit counts (requests, input or output tokens) is guessed from the job's sizes
+and learnt from the refused: a token limit refuses long prompts more often.
+"""
+
+import math
+from collections import deque
+from collections.abc import Sequence
+
+from batcher.policy.ticket import INPUT, OUTPUT, REQUESTS, UNITS, Ticket
+
+_BELOW = 0.99  # of the estimate while holding
+_EXCESS = 0.02  # a probe begins this far above the estimate ...
+_EXCESS_DOUBLING_S = 0.7
+_BRISK = 0.5  # ... and from this excess on grows in even steps
+_BRISK_GROWTH = 1.35  # a second
+_MOST_EXCESS = 30.0
+_HOLD_S = 4.0
+_HOLD_REQUESTS = 75.0  # per refusal a probe costs: keeps refusals near 1 %
+_FIRST_HOLD_S = 0.8
+_FIRST_HOLD_REQUESTS = 6.0
+_LONGEST_HOLD_S = 300.0
+_BURST_S = 0.2  # what may be sent at once, in seconds of the rate
+_JITTER_S = 0.02  # attempts overtake one another on the way
+_PRIOR = (1.0, 500.0, 100.0)  # tokens a request is meant to have by published tiers
+_PRIOR_WEIGHT = 1.5
+_SURE = 1.0  # evidence it takes to change the unit
+_MARKS = 10
+
+
+class _Mark:
+    """A refusal: when it was sent, what had been admitted by then, and its size."""
+
+    __slots__ = ("cost", "sent", "total")
+
+    def __init__(self, ticket: Ticket) -> None:
+        self.sent = ticket.sent
+        self.total = list(ticket.total)
+        self.cost = ticket.cost
+
+
+class Tracker:
+    """Paces one unknown limit.
+
+    Attributes:
+        is_on: A refusal has shown that there is such a limit.
+        unit: What it counts, as an index of DIMENSIONS.
+        rate: Its estimate, units a second.
+        ceiling: The rate is known not to exceed this.
+    """
+
+    __slots__ = (
+        "_at",
+        "_biggest",
+        "_cluster",
+        "_clustered",
+        "_epoch",
+        "_evidence",
+        "_excess",
+        "_hold_s",
+        "_level",
+        "_marks",
+        "_paused_until",
+        "_pinned",
+        "_reacted_at",
+        "_sent_at",
+        "ceiling",
+        "is_on",
+        "rate",
+        "unit",
+    )
+
+    def __init__(self) -> None:
+        self.is_on = False
+        self.unit = REQUESTS
+        self.rate = 0.0
+        self.ceiling = math.inf
+        self._marks: deque[_Mark] = deque(maxlen=_MARKS)
+        self._level = 0.0
+        self._at = 0.0
+        self._biggest = 1.0
+        self._epoch = 0.0  # when the present hold began
+        self._hold_s = 0.0
+        self._excess = _EXCESS
+        self._reacted_at = -math.inf
+        self._paused_until = -math.inf
+        self._sent_at = -math.inf
+        self._cluster = 1.0  # refusals one probe costs, averaged
+        self._clustered = 0
+        self._evidence = [0.0, 0.0, 0.0]
+        self._pinned = False  # the unit is known
+
+    # -- asking
+
+    def pace(self, now: float) -> float:
+        """Units a second to send at `now`."""
+        rate = self.rate
+        beyond = now - self._epoch - self._hold_s
+        if beyond <= 0.0:
+            wanted = rate * _BELOW
+        else:
+            excess = self._excess * 2.0 ** min(beyond / _EXCESS_DOUBLING_S, 40.0)
+            if excess > _BRISK:
+                late = beyond - _EXCESS_DOUBLING_S * math.log2(_BRISK / self._excess)
+                excess = min(_MOST_EXCESS, (1.0 + _BRISK) * _BRISK_GROWTH ** min(late, 60.0) - 1.0)
+            wanted = rate * (1.0 + excess)
+        if rate >= self.ceiling * 0.999:
+            return self.ceiling
+        return wanted if wanted < self.ceiling else self.ceiling
+
+    def wait_s(self, cost: Sequence[float], now: float) -> float:
+        """Seconds until an attempt of this cost may go."""
+        pace = self._fill(now, cost[self.unit])
+        short = cost[self.unit] - self._level
+        return short / pace if short > 1e-9 * cost[self.unit] else 0.0
+
+    def _fill(self, now: float, cost: float) -> float:
+        pace = self.pace(now)
+        at, level = self._at, self._level
+        if now > at:
+            if self._paused_until > at:  # refilled while standing still: not to be lost
+                level += self.rate * (min(now, self._paused_until) - at)
+                at = min(now, self._paused_until)
+            most = max(self._biggest, cost, _BURST_S * self.rate)
+            if level < most:
+                level = min(most, level + pace * (now - at))
+            self._level = level
+            self._at = now
+        return pace
+
+    # -- being told
+
+    def sent(self, ticket: Ticket, now: float) -> None:
+        """An attempt goes now."""
+        cost = ticket.cost[self.unit]
+        self._fill(now, cost)
+        self._level -= cost
+        self._biggest = max(cost, self._biggest * 0.999)
+        ticket.is_probe = now - self._epoch > self._hold_s
+        if now - self._sent_at > 2.0 + 4.0 * cost / self.rate and now > self._paused_until + 2.0:
+            self._marks.clear()  # the bucket may have overflowed while we were idle
+        self._sent_at = now
+
+    def settled(self, ticket: Ticket, actual: Sequence[float]) -> None:
+        """An answer took less or more than was set aside."""
+        unit = self.unit
+        if unit != REQUESTS:
+            self._level += ticket.cost[unit] - actual[unit]
+
+    def returned(self, ticket: Ticket) -> None:
+        """An attempt turned out not to have been admitted."""
+        for mark in self._marks:
+            if mark.sent > ticket.sent:
+                mark.total = [a - b for a, b in zip(mark.total, ticket.cost, strict=True)]
+        if not self._marks or ticket.sent >= self._marks[-1].sent:
+            self._level += ticket.cost[self.unit]
+
+    def pin(self, unit: int, per_s: float) -> None:
+        """The unit is known, and that its rate is at most this."""
+        if self.is_on and (unit != self.unit or not self._pinned):
+            self.unit = unit
+            self.rate = per_s
+            self._marks.clear()
+        self.unit, self.ceiling, self._pinned = unit, per_s, True
+        self.rate = min(self.rate, per_s)
+
+    def refused(
+        self,
+        ticket: Ticket,
+        *,
+        admitted: Sequence[float],
+        mean: Sequence[float],
+        mean_cost: Sequence[float],
+        per_s: float,
+        retry_after_s: float | None,
+        now: float,
+    ) -> str | None:
+        """Learn from a refusal nothing else explains; returns the change in words.
+
+        Args:
+            ticket: The refused attempt.
+            admitted: Everything admitted up to now.
+            mean: Mean amounts of an attempt, output as really used.
+            mean_cost: Mean amounts set aside for an attempt.
+            per_s: Requests a second sent of late.
+            retry_after_s: What the server asked for.
+            now: Monotonic seconds.
+        """
+        for unit in (INPUT, OUTPUT):
+            if mean_cost[unit] > 0.0 and ticket.cost[unit] > 0.0:
+                surprise = math.log(ticket.cost[unit] / mean_cost[unit])
+                self._evidence[unit] += max(-1.5, min(1.5, surprise))
+        if ticket.sent <= self._reacted_at:
+            self._clustered += 1
+            return None
+        self._cluster += 0.3 * (1.0 + self._clustered - self._cluster)
+        self._clustered = 0
+        self._reacted_at = now
+        was = self.rate if self.is_on else math.inf
+        self._choose_unit(mean)
+        if not self.is_on:
+            self.is_on = True
+            self._at = now
+            self.rate = min(self.ceiling, max(0.5 * per_s, 1e-3) * mean[self.unit])
+            self._biggest = ticket.cost[self.unit]
+            window_s = 0.0
+        else:
+            window_s = self._estimate(ticket, now)
+        self._bound(ticket, retry_after_s)
+        self._marks.append(_Mark(ticket))
+        self._restart(ticket, admitted, mean, window_s, now)
+        kind = "cut" if self.rate < was * 0.999 else "found"
+        return f"{kind}: 429 without headers, estimate {self.rate:.3g} {UNITS[self.unit]}/s"
+
+    # -- estimating
+
+    def _estimate(self, ticket: Ticket, now: float) -> float:
+        """Set the rate from this and earlier refusals; returns the seconds it rests upon."""
+        unit, was = self.unit, self.rate
+        low, high, best, window_s = 0.0, math.inf, 0.0, 0.0
+        keep = 0
+        for mark in reversed(self._marks):
+            lasted = ticket.sent - mark.sent
+            if lasted <= 0.0:
+                continue
+            half = 0.5 * (ticket.cost[unit] + mark.cost[unit])
+            passed = ticket.total[unit] - mark.total[unit]
+            passed += 0.5 * (ticket.cost[unit] - mark.cost[unit])
+            rate = max(0.0, passed) / lasted
+            slack = (half + _JITTER_S * was) / lasted
+            if rate - slack > high or rate + slack < low:
+                break
+            low, high = max(low, rate - slack), min(high, rate + slack)
+            best, window_s = rate, lasted
+            keep += 1
+        if not keep:
+            return 0.0
+        more = low > was * 1.1
+        while len(self._marks) > keep:
+            self._marks.popleft()
+        self.rate = min(high, max(low, best))
+        if more:
+            # Refill may have been lost while the bucket was full: the truth is between what
+            # was let through and what we were sending.
+            pace = self.pace(now)
+            self.rate = max(self.rate, min(1.5 * self.rate, 0.97 * math.sqrt(self.rate * pace)))
+            self._marks.clear()
+            window_s = 0.0
+        self.rate = max(self.rate, 1e-6)
+        return window_s
+
+    def _bound(self, ticket: Ticket, retry_after_s: float | None) -> None:
+        """A bucket that needs t seconds for an attempt of size c refills at most at c/t."""
+        self.rate = min(self.rate, self.ceiling)
+        if retry_after_s is None or math.isinf(self.ceiling) is False:
+            return
+        cost = ticket.cost[self.unit]
+        rounded = retry_after_s == int(retry_after_s)
+        least = retry_after_s - 1.0 if rounded else retry_after_s
+        if least > 0.0 and least < 60.0:
+            self.rate = min(self.rate, 1.05 * cost / least)
+
+    def _restart(
+        self,
+        ticket: Ticket,
+        admitted: Sequence[float],
+        mean: Sequence[float],
+        window_s: float,
+        now: float,
+    ) -> None:
+        unit = self.unit
+        per_s = self.rate / max(1e-9, mean[unit])
+        shortest = max(_FIRST_HOLD_S, _FIRST_HOLD_REQUESTS / per_s)
+        longest = max(_HOLD_S, _HOLD_REQUESTS * self._cluster / per_s)
+        self._hold_s = min(_LONGEST_HOLD_S, max(shortest, min(longest, window_s)))
+        unsure = 1.0 / max(1.0, window_s * per_s)
+        self._excess = min(0.2, max(_EXCESS, 0.5 * unsure))
+        self._epoch = now
+        passed = admitted[unit] - ticket.total[unit]
+        left = self.rate * (now - ticket.sent) - passed - 2.0 * mean[unit]
+        self._level = min(left, 0.0)
+        self._at = now
+
+    def pause(self, until: float) -> None:
+        """Nothing is sent until then; what is refilled meanwhile is not lost."""
+        self._paused_until = max(self._paused_until, until)
+        self._epoch = max(self._epoch, until)
+
+    def _choose_unit(self, mean: Sequence[float]) -> None:
+        if self._pinned:
+            return
+        scores = [
+            _PRIOR_WEIGHT * math.log(max(1e-9, mean[unit]) / _PRIOR[unit]) + self._evidence[unit]
+            for unit in (REQUESTS, INPUT, OUTPUT)
+        ]
+        best = max((REQUESTS, INPUT, OUTPUT), key=scores.__getitem__)
+        if best == self.unit or (self.is_on and scores[best] < scores[self.unit] + _SURE):
+            return
+        self.rate *= mean[best] / max(1e-9, mean[self.unit])
+        self._biggest = mean[best]
+        self.unit = best
