@@ -1,0 +1,76 @@
+"""What the errors of OpenAI and of servers compatible with it mean: one table.
+
+Source: the API's error codes and its SDK 3.54 (2026-11); vLLM, llama.cpp, Ollama, OpenRouter,
+Azure, DeepSeek and Anthropic's own compatible endpoint add names of their own.
+"""
+
+from batcher.providers.faults import (
+    BILLING,
+    NOT_FOUND,
+    OVERLOADED,
+    REFUSED,
+    TOO_LARGE,
+    Table,
+)
+
+TABLE = Table(
+    provider="openai",
+    names={
+        "insufficient_quota": BILLING,
+        "billing_hard_limit_reached": BILLING,
+        "billing_not_active": BILLING,
+        "credit_balance_exhausted": BILLING,
+        "enforced_spend_limit_reached": BILLING,
+        "contract_spend_limit_reached": BILLING,
+        "context_length_exceeded": TOO_LARGE,
+        "exceed_context_size_error": TOO_LARGE,
+        "string_above_max_length": TOO_LARGE,
+        "request_too_large": TOO_LARGE,
+        "model_not_found": NOT_FOUND,
+        "content_filter": REFUSED,
+        "content_policy_violation": REFUSED,
+        "refusal": REFUSED,
+        "engine_overloaded_error": OVERLOADED,
+    },
+    phrases=(
+        ("exceeded your current quota", BILLING),
+        ("billing hard limit", BILLING),
+        ("credit balance", BILLING),
+        ("insufficient balance", BILLING),
+        ("api usage limits", BILLING),
+        # A single request above the per-minute limit: it is a 429, and no waiting heals it.
+        ("request too large for", TOO_LARGE),
+        ("maximum context length", TOO_LARGE),
+        ("available context size", TOO_LARGE),
+        ("prompt is too long", TOO_LARGE),
+        ("content management policy", REFUSED),
+        ("content filtering policy", REFUSED),
+        ("not a valid model", NOT_FOUND),
+        ("model not exist", NOT_FOUND),
+    ),
+    types={
+        "invalid_request_error": 400,
+        "badrequesterror": 400,
+        "authentication_error": 401,
+        "invalid_api_key": 401,
+        "billing_error": 402,
+        "permission_error": 403,
+        "not_found_error": 404,
+        "model_not_found": 404,
+        "insufficient_quota": 429,
+        "rate_limit_error": 429,
+        "rate_limit_exceeded": 429,
+        "rate_limited": 429,
+        "requests": 429,
+        "tokens": 429,
+        "server_error": 500,
+        "api_error": 500,
+        "internal_error": 500,
+        "internal_server_error": 500,
+        "internalservererror": 500,
+        "timeout": 504,
+        "unavailable_error": 503,
+        "service_unavailable": 503,
+        "overloaded_error": 529,
+    },
+)
