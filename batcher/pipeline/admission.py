@@ -41,7 +41,7 @@ class Admission:
         self.gate = gate
 
     @property
-    def untried_first(self) -> bool:
+    def untried_newest(self) -> bool:
         """Whether the next call should be one that was never tried (a probe's alternation)."""
         return self.outage.is_open and self.outage.probe_untried
 

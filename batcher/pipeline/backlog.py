@@ -76,12 +76,20 @@ class Backlog:
         self.rows_open -= 1
         self.bytes_open -= len(pending.call.wire.body)
 
-    def peek(self, *, now: float, untried_first: bool = False) -> Pending | None:
-        """The call to try next, or None when none is due."""
+    def peek(self, *, now: float, untried_newest: bool = False) -> Pending | None:
+        """The call to try next, or None when none is due.
+
+        Args:
+            now: Monotonic seconds.
+            untried_newest: Rather the untried call furthest from those that failed; a probe's
+                choice, because bad rows often stand in a block.
+        """
         while self._asleep and self._asleep[0][0] <= now:
             _, line, pending = heapq.heappop(self._asleep)
             heapq.heappush(self._due, (line, pending))
-        if self._due and not (untried_first and self._untried):
+        if untried_newest and self._untried:
+            return self._untried[-1]
+        if self._due:
             return self._due[0][1]
         return self._untried[0] if self._untried else None
 
@@ -89,8 +97,10 @@ class Backlog:
         """Take out what `peek` showed."""
         if self._due and self._due[0][1] is pending:
             heapq.heappop(self._due)
-        else:
+        elif self._untried[0] is pending:
             self._untried.popleft()
+        else:
+            self._untried.pop()
 
     def next_due_s(self) -> float | None:
         """When the first sleeper wakes (monotonic), or None."""

@@ -116,7 +116,7 @@ class Dispatcher:
     def _try_turn(self) -> Turn | None:
         now = clock.now()
         backlog = self._backlog
-        pending = backlog.peek(now=now, untried_first=self._admission.untried_first)
+        pending = backlog.peek(now=now, untried_newest=self._admission.untried_newest)
         if pending is None:
             due_s = backlog.next_due_s()
             if due_s is not None:

@@ -7,7 +7,7 @@ files from which the next run continues.
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from batcher import clock
 from batcher.errors import Exit, InputError, StorageError
@@ -57,6 +57,7 @@ class Parts:
     workers: int
     sync_every_s: float | None
     emit: Callable[[Event], None]
+    brake: Callable[[], Awaitable[None]] | None = None  # awaited before each row is taken in
 
 
 class Run:
@@ -139,6 +140,8 @@ class Run:
         quiet = 0
         try:
             async for row in parts.source.rows(parts.settled):
+                if parts.brake is not None:
+                    await parts.brake()
                 made = parts.intake.call(row)
                 if isinstance(made, Outcome):
                     self._settler.settle(made)

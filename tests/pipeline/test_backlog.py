@@ -9,8 +9,8 @@ def a_backlog(*, window: int = 4, most_rows: int = 100, most_bytes: int = 10_000
     return Backlog(window=window, most_rows=most_rows, most_bytes=most_bytes)
 
 
-def taken(backlog: Backlog, *, now: float = 0.0, untried_first: bool = False) -> Pending | None:
-    pending = backlog.peek(now=now, untried_first=untried_first)
+def taken(backlog: Backlog, *, now: float = 0.0, untried_newest: bool = False) -> Pending | None:
+    pending = backlog.peek(now=now, untried_newest=untried_newest)
     if pending is not None:
         backlog.pop(pending)
     return pending
@@ -56,19 +56,19 @@ def test_a_sleeping_retry_blocks_nobody() -> None:
     assert backlog.next_due_s() == 3600.0
 
 
-def test_a_probe_may_ask_for_an_untried_call() -> None:
+def test_a_probe_may_ask_for_the_newest_untried_call() -> None:
     backlog = a_backlog()
-    backlog.offer(a_call(1))
-    backlog.offer(a_call(2))
+    for line in (1, 2, 3):
+        backlog.offer(a_call(line))
     first = taken(backlog)
     assert first is not None
     backlog.later(first, due_s=0.0)
 
-    chosen = taken(backlog, now=1.0, untried_first=True)
+    chosen = taken(backlog, now=1.0, untried_newest=True)
 
     assert chosen is not None
-    assert chosen.call.line == 2
-    assert lines(backlog, now=1.0) == [1]
+    assert chosen.call.line == 3
+    assert lines(backlog, now=1.0) == [1, 2]
 
 
 def test_a_row_larger_than_the_whole_store_is_let_in_alone() -> None:

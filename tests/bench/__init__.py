@@ -1,0 +1,1 @@
+"""What batcher costs, in ratios measured side by side: `make bench`."""

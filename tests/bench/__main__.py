@@ -1,0 +1,121 @@
+"""CPU per request of a whole run against a bare aiohttp loop, and memory against input length.
+
+Every figure is a ratio of two child processes measured in turns in this very call, start-up
+and shutdown included. The server has the last core, the clients the first.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+
+from tests.bench.server import serving
+
+CPU_GOAL = 1.3
+MEMORY_GOAL_MB = 10.0
+
+
+class Cost(NamedTuple):
+    cpu_us: float  # user and system, per row
+    peak_mb: float
+
+
+def write_prompts(path: Path, rows: int) -> None:
+    with path.open("wb") as file:
+        for number in range(rows):
+            prompt = f"Question {number}: " + "what does this function return? " * 28
+            file.write(orjson.dumps({"id": f"row-{number}", "prompt": prompt}) + b"\n")
+
+
+def cost_of(command: list[str], rows: int, *, good: tuple[int, ...] = (0,)) -> Cost:
+    cores = sorted(os.sched_getaffinity(0))
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "ANTHROPIC_API_KEY": "sk-bench"},
+        preexec_fn=lambda: os.sched_setaffinity(0, cores[:1]),  # noqa: PLW1509 - no threads here
+    )
+    assert process.stderr is not None
+    complaint = process.stderr.read()
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode not in good:
+        raise SystemExit(f"{command} ended with {process.returncode}: {complaint.decode()}")
+    return Cost((used.ru_utime + used.ru_stime) * 1e6 / rows, used.ru_maxrss / 1024)
+
+
+def whole_run(prompts: Path, url: str, out: Path, concurrency: int) -> list[str]:
+    return [
+        sys.executable, "-m", "batcher", "run", str(prompts), "--out", str(out),
+        "--provider", "anthropic", "--base-url", url, "--model", "m", "--max-tokens", "100",
+        "--concurrency", str(concurrency), "--quiet",
+    ]  # fmt: skip
+
+
+def bare_loop(prompts: Path, url: str, concurrency: int, *flags: str) -> list[str]:
+    return [
+        sys.executable, "-m", "tests.bench.bare", str(prompts), url + "/v1/messages",
+        "--concurrency", str(concurrency), *flags,
+    ]  # fmt: skip
+
+
+def bench_cpu(folder: Path, url: str, rows: int, rounds: int, concurrency: int) -> float:
+    prompts = folder / "prompts.jsonl"
+    write_prompts(prompts, rows)
+    ratios: dict[str, list[float]] = {"asyncio": [], "uvloop": []}
+    print(f"CPU per request, {concurrency} in flight, {rows:,} rows, {rounds} rounds")
+    for turn in range(rounds):
+        ours = cost_of(whole_run(prompts, url, folder / f"cpu{turn}", concurrency), rows)
+        line = f"  batcher {ours.cpu_us:6.1f} us"
+        for loop, flags in (("asyncio", []), ("uvloop", ["--uvloop"])):
+            bare = cost_of(bare_loop(prompts, url, concurrency, *flags), rows)
+            ratios[loop].append(ours.cpu_us / bare.cpu_us)
+            line += f" · bare aiohttp on {loop} {bare.cpu_us:6.1f} us"
+        print(line, flush=True)
+    for loop, found in ratios.items():
+        spread = f"{min(found):.2f}-{max(found):.2f}"
+        print(f"  ratio to bare aiohttp on {loop}: {statistics.median(found):.2f} ({spread})")
+    return statistics.median(ratios["uvloop"])
+
+
+def bench_memory(folder: Path, url: str, few: int, many: int, concurrency: int) -> float:
+    peaks = []
+    for rows in (few, many):
+        prompts = folder / f"memory{rows}.jsonl"
+        write_prompts(prompts, rows)
+        run = whole_run(prompts, url, folder / f"memory{rows}", concurrency)
+        peaks.append(cost_of(run, rows).peak_mb)
+        print(f"peak memory, {rows:,} rows: {peaks[-1]:.1f} MB", flush=True)
+    return peaks[1] - peaks[0]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--rows", type=int, default=60_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--concurrency", type=int, default=64)
+    parser.add_argument("--no-memory", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="batcher-bench-") as name:
+        folder = Path(name)
+        with serving(folder) as (url, server):
+            print(f"server: {server}")
+            ratio = bench_cpu(folder, url, options.rows, options.rounds, options.concurrency)
+            print(f"CPU ratio {ratio:.2f} (goal: at most {CPU_GOAL})")
+            good = ratio <= CPU_GOAL
+            if not options.no_memory:
+                more = bench_memory(folder, url, 20_000, 200_000, options.concurrency)
+                print(f"200,000 rows take {more:+.1f} MB more (goal: at most {MEMORY_GOAL_MB})")
+                good = good and more <= MEMORY_GOAL_MB
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
