@@ -183,9 +183,9 @@ def _checked(
     """The tree with overrides put in, as a Job; every mistake is raised at once."""
     wrong = [m for field, value in overrides.items() if (m := _put(tree, field, value))]
     wrong += _secrets(tree)
-    if "folder" in tree:
-        del tree["folder"]
-        wrong.append(Mistake("folder", unknown("folder")))
+    for name in [n for n, info in Job.model_fields.items() if info.exclude and n in tree]:
+        del tree[name]
+        wrong.append(Mistake(name, unknown(name)))
     job = None
     try:
         job = Job.model_validate(tree)

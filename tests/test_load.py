@@ -183,6 +183,7 @@ class TestMistakes:
             ("keys = ['env:A']", "keys.1 is wrong"),
             ("[[keys]]\nsource = 'A_KEY'", "keys.1.source is wrong: a key is named by where"),
             ("folder = 'x'", "folder is not a setting"),
+            ("rehearsal = true", "rehearsal is not a setting"),
             ("request.base_url = 'https://me:pw@host/'", "take it out"),
             ("a = \n", "jobs/x.toml, line 1, column 5: invalid value; a text needs quotes"),
             ("[request]\nmodel = m", "line 2, column 9"),
