@@ -1,0 +1,229 @@
+"""The HTTP edge: what is sent, and what every fault of server and network becomes."""
+
+import asyncio
+import ssl
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from socket import SO_LINGER, SOL_SOCKET
+
+import aiohttp
+import pytest
+
+from batcher.errors import ConfigError
+from batcher.records import AuthStyle, Failure, FailureKind, KeyRef, Response, Wire
+from batcher.secret import Redactor, Secret
+from batcher.transport.http import HttpTransport
+from tests.support.aioresponses_shim import mocked_http
+
+KEY = "sk-ant-api03-canary-canary-canary"
+WIRE = Wire(path="/v1/messages", headers={"content-type": "application/json"}, body=b"{}")
+
+
+@asynccontextmanager
+async def transport(
+    auth: AuthStyle = AuthStyle.X_API_KEY, **settings: float
+) -> AsyncIterator[HttpTransport]:
+    redactor = Redactor()
+    redactor.learn(Secret(KEY))
+    http = HttpTransport(
+        values={"a": Secret(KEY)},
+        auth={"a": auth},
+        redactor=redactor,
+        connect_timeout_s=settings.get("connect_timeout_s", 5.0),
+        user_agent="batcher/test",
+    )
+    try:
+        yield http
+    finally:
+        await http.close()
+
+
+def a_key(base_url: str) -> KeyRef:
+    return KeyRef(alias="a", scope="a", base_url=base_url)
+
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def serving(serve: Serve) -> AsyncIterator[str]:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.read(65536)
+            await serve(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.close()
+
+
+def says(data: bytes) -> Serve:
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        await writer.drain()
+
+    return serve
+
+
+async def resets(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+
+
+async def sent_to(serve: Serve, *, deadline_s: float = 5.0) -> Response | Failure:
+    async with serving(serve) as url, transport() as http:
+        return await http.send(WIRE, a_key(url), deadline_s=deadline_s)
+
+
+@pytest.mark.parametrize(
+    ("auth", "name", "value"),
+    [(AuthStyle.X_API_KEY, "x-api-key", KEY), (AuthStyle.BEARER, "Authorization", f"Bearer {KEY}")],
+)
+async def test_the_key_travels_in_one_header_only(auth: AuthStyle, name: str, value: str) -> None:
+    with mocked_http() as mocked:
+        mocked.post("https://api.test/v1/messages", payload={"ok": 1})
+        async with transport(auth) as http:
+            response = await http.send(WIRE, a_key("https://api.test"), deadline_s=5)
+
+    assert isinstance(response, Response)
+    headers = mocked.calls[0].kwargs["headers"]
+    assert headers[name] == value
+    assert len([each for each in headers.values() if KEY in each]) == 1
+    assert headers["User-Agent"] == "batcher/test"
+
+
+async def test_no_key_is_sent_where_none_is_wanted() -> None:
+    with mocked_http() as mocked:
+        mocked.post("https://api.test/v1/messages", payload={"ok": 1})
+        async with transport(AuthStyle.NONE) as http:
+            await http.send(WIRE, a_key("https://api.test"), deadline_s=5)
+
+    assert not [value for value in mocked.calls[0].kwargs["headers"].values() if KEY in value]
+
+
+async def test_the_body_comes_back_whole_with_the_key_masked() -> None:
+    body = b'{"echo": "' + KEY.encode() + b'"}'
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nrequest-id: r1\r\n\r\n" % len(body)
+    response = await sent_to(says(head + body))
+
+    assert isinstance(response, Response)
+    assert response.body == b'{"echo": "***"}'
+    assert response.headers["Request-Id"] == "r1"
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    response = await sent_to(
+        says(b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n")
+    )
+
+    assert isinstance(response, Response)
+    assert response.status == 302
+
+
+@pytest.mark.parametrize(
+    ("serve", "kind"),
+    [
+        (says(b""), FailureKind.CONNECTION),
+        (resets, FailureKind.CONNECTION),
+        (says(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly this"), FailureKind.CONNECTION),
+        (says(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nab"), FailureKind.CONNECTION),
+        (says(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\nabc"), FailureKind.CONNECTION),
+        (says(b"SSH-2.0-OpenSSH_9.2\r\n"), FailureKind.BAD_RESPONSE),
+        (says(b"HTTP/1.1 200 OK\r\n\x00\xff: \x01\r\n\r\n"), FailureKind.BAD_RESPONSE),
+    ],
+)  # fmt: skip
+async def test_what_a_server_does_wrong_is_a_failure_and_never_an_exception(
+    serve: Serve, kind: FailureKind
+) -> None:
+    failure = await sent_to(serve)
+
+    assert isinstance(failure, Failure)
+    assert failure.kind is kind
+
+
+async def test_a_server_that_never_answers_costs_no_more_than_the_deadline() -> None:
+    async def hang(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(3600)
+
+    failure = await sent_to(hang, deadline_s=30.0)
+
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureKind.TIMEOUT
+    assert asyncio.get_running_loop().time() == pytest.approx(30, abs=1)
+
+
+async def test_a_byte_a_second_does_not_outlast_the_deadline() -> None:
+    async def loris(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n")
+        while True:
+            writer.write(b"x")
+            await asyncio.sleep(1)
+
+    failure = await sent_to(loris, deadline_s=30.0)
+
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureKind.TIMEOUT
+
+
+async def test_a_port_nobody_listens_on_is_a_connection_failure() -> None:
+    async with transport() as http:
+        failure = await http.send(WIRE, a_key("http://127.0.0.1:1"), deadline_s=5)
+
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureKind.CONNECTION
+
+
+async def test_speaking_tls_to_a_plain_server_stops_the_run() -> None:
+    async with serving(says(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as url, transport() as http:
+        failure = await http.send(WIRE, a_key(url.replace("http:", "https:")), deadline_s=5)
+
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureKind.TLS
+
+
+@pytest.mark.parametrize("url", ["ftp://host", "no-scheme", "http://"])
+async def test_a_base_url_that_is_none_names_the_field(url: str) -> None:
+    async with transport() as http:
+        with pytest.raises(ConfigError, match="base_url"):
+            await http.send(WIRE, a_key(url), deadline_s=5)
+
+
+async def test_the_environments_proxy_is_used_except_where_it_says_no(monkeypatch) -> None:
+    seen = []
+
+    async def proxy(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append("proxy")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+
+    async with serving(proxy) as url:
+        monkeypatch.setenv("HTTP_PROXY", url)
+        monkeypatch.setenv("http_proxy", url)
+        monkeypatch.setenv("no_proxy", "direct.test")
+        async with transport() as http:
+            response = await http.send(WIRE, a_key("http://api.test"), deadline_s=5)
+            await http.send(WIRE, a_key("http://direct.test"), deadline_s=5)
+
+    assert isinstance(response, Response)
+    assert seen == ["proxy"]
+
+
+async def test_every_network_fault_of_aiohttp_has_its_place_in_the_table() -> None:
+    from batcher.transport.faults import NETWORK_FAULTS, failure_of
+
+    for fault in (
+        aiohttp.ServerDisconnectedError(),
+        aiohttp.ClientPayloadError("cut"),
+        ssl.SSLError("bad record"),
+        ConnectionResetError(104, "reset"),
+        EOFError(),
+        ValueError("bad header"),
+    ):
+        assert isinstance(fault, NETWORK_FAULTS)
+        assert failure_of(fault).message
