@@ -91,10 +91,11 @@ def said(text: object) -> bool:
 
 def _asked(fields: Mapping[str, Any]) -> Prompt:
     """Prompt of an object with `prompt` or `messages`, beside `system` and settings."""
+    messages: Sequence[Mapping[str, Any]]
     overrides = {} if _SETTINGS.isdisjoint(fields) else _overrides(fields)
     system = _system(fields["system"]) if "system" in fields else None
     if "prompt" not in fields:
-        messages, system = _lift_system(_messages(fields["messages"]), system)
+        messages = _messages(fields["messages"])
     elif "messages" in fields:
         raise InvalidRow("the row has both `prompt` and `messages`", hint="keep one of them")
     else:
@@ -183,21 +184,6 @@ def _check_turn(turn: object, number: int) -> None:
         raise InvalidRow(
             f"the `content` of {where} {what}", hint="write a text, or a list of content blocks"
         )
-
-
-def _lift_system(
-    messages: list[Mapping[str, Any]], system: str | Sequence[Mapping[str, Any]] | None
-) -> tuple[Sequence[Mapping[str, Any]], str | Sequence[Mapping[str, Any]] | None]:
-    """A leading system turn becomes the system text: where it stands is the wire format's matter.
-
-    Without this, rows written for OpenAI would be refused by Anthropic.
-    """
-    first = messages[0]
-    if system is None and len(messages) > 1 and first.keys() == {"role", "content"}:
-        content = first["content"]
-        if first["role"] == "system" and content is not None:
-            return messages[1:], content
-    return messages, system
 
 
 class _Form(NamedTuple):

@@ -47,21 +47,6 @@ class TestPromptAndMessages:
     def test_a_prompt_may_bring_its_system_text(self):
         assert ask({"prompt": "hi", "system": "x"}).system == "x"
 
-    def test_a_leading_system_turn_is_the_system_text(self):
-        prompt = ask({"messages": [{"role": "system", "content": "x"}, *USER_HI]})
-
-        assert (prompt.system, list(prompt.messages)) == ("x", USER_HI)
-
-    def test_a_system_turn_stays_where_there_is_a_system_text_already(self):
-        turns = [{"role": "system", "content": "x"}, *USER_HI]
-
-        assert ask({"messages": turns, "system": "y"}) == Prompt(messages=turns, system="y")
-
-    def test_a_lone_system_turn_stays(self):
-        turns = [{"role": "system", "content": "x"}]
-
-        assert ask({"messages": turns}) == Prompt(messages=turns)
-
     def test_fields_that_are_no_settings_are_left_alone(self):
         assert ask({"prompt": "hi", "id": 1, "source": "crm"}) == Prompt(messages=USER_HI)
 
@@ -164,8 +149,7 @@ class TestBatchShapes:
         }
 
         assert ask(row) == Prompt(
-            messages=USER_HI,
-            system="x",
+            messages=[{"role": "system", "content": "x"}, *USER_HI],
             overrides={"model": "gpt", "max_tokens": 64, "stop": "END"},
             extra={"response_format": {"type": "json_object"}},
         )
