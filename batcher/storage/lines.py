@@ -1,0 +1,64 @@
+"""Blocks of bytes cut into numbered lines, in memory that does not grow with the input."""
+
+from collections.abc import Iterator
+
+MAX_LINE_BYTES = 64 << 20
+
+
+class LineCutter:
+    r"""Cuts at \n only: a \r is JSON's white space, and U+2028 is an ordinary character.
+
+    Attributes:
+        number: Lines seen so far, blank ones included.
+    """
+
+    def __init__(self, *, max_line_bytes: int = MAX_LINE_BYTES) -> None:
+        self.number = 0
+        self._max = max_line_bytes
+        self._parts: list[bytes] = []  # of a line that began in an earlier block
+        self._held = 0  # their size; may exceed what is kept of them
+
+    def feed(self, block: bytes) -> Iterator[tuple[int, bytes | None]]:
+        """Number and bytes of each line that this block completes, blank ones left out.
+
+        Yields:
+            None instead of bytes for a line longer than max_line_bytes.
+        """
+        first, *lines = block.split(b"\n")
+        if not lines:
+            self._hold(first)
+            return
+        last = lines.pop()
+        yield from self.flush(first)
+        number = self.number
+        for line in lines:
+            number += 1
+            if line and not line.isspace():
+                self.number = number
+                yield number, line if len(line) <= self._max else None
+        self.number = number
+        self._hold(last)
+
+    def flush(self, end: bytes = b"") -> Iterator[tuple[int, bytes | None]]:
+        """The line held back so far with its `end`, as `feed` gives it; none if it is blank.
+
+        At the end of the input call it only when `holds` says that there is one.
+        """
+        self._hold(end)
+        line = b"".join(self._parts) if self._held <= self._max else None
+        self._parts, self._held = [], 0
+        self.number += 1
+        if line is None or (line and not line.isspace()):
+            yield self.number, line
+
+    @property
+    def holds(self) -> bool:
+        """Whether a line has begun that no line break has ended."""
+        return self._held > 0
+
+    def _hold(self, part: bytes) -> None:
+        self._held += len(part)
+        if self._held > self._max:
+            self._parts.clear()
+        elif part:
+            self._parts.append(part)

@@ -1,0 +1,216 @@
+"""Input that comes only once (standard input, an iterable), kept so that a run can be resumed.
+
+`input.jsonl` in the output directory is a byte-for-byte copy of what came, written before any
+of it is used. On resume it is replayed, compared with the stream when one is supplied again,
+and the stream goes on where the copy ends.
+"""
+
+import os
+import select
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from io import UnsupportedOperation
+from pathlib import Path
+from typing import BinaryIO
+
+import orjson
+
+from batcher.errors import BatcherError, InputError
+from batcher.ports import Settled
+from batcher.records import Row
+from batcher.storage.blocks import BLOCK, Read, blocks
+from batcher.storage.choice import Choice, Picker
+from batcher.storage.durable import AppendFile
+from batcher.storage.faults import input_error, storage_error
+from batcher.storage.feed import Feed
+from batcher.storage.lines import MAX_LINE_BYTES, LineCutter
+from batcher.storage.parse import UNWRITABLE, unsettled
+
+_SYNC_BYTES = 16 << 20
+_FIRST_BYTE_S = 2.0  # a whole copy is not held up for longer by a stream that says nothing
+
+
+class SpooledSource:
+    """Rows of a stream or an iterable of dicts; implements ports.Source.
+
+    Attributes:
+        complete: Whether the copy holds the whole input: its end has been seen.
+        is_short: Whether the rows ended although the end of the input has not been seen,
+            because no stream was supplied to go on with.
+    """
+
+    def __init__(
+        self,
+        stream: BinaryIO | Iterable[object] | None,
+        spool_path: Path,
+        *,
+        complete: bool = False,
+        name: str = "standard input",
+        limit: int | None = None,
+        choice: Choice | None = None,
+        max_line_bytes: int = MAX_LINE_BYTES,
+    ) -> None:
+        """Name stream and copy; both are opened by `rows`.
+
+        Args:
+            stream: A binary stream (plain, gzip or zstd), an iterable of JSON objects, or None
+                to use the copy alone.
+            spool_path: Where the copy is, or will be.
+            complete: What `complete` said when an earlier run ended.
+            name: What errors call the stream.
+            limit: Only the first so many lines that hold something.
+            choice: Which lines to take, where it is more than a limit.
+            max_line_bytes: A longer line is a row with a problem.
+
+        Raises:
+            InputError: The choice is a sample, for which the whole input must be known.
+        """
+        self._choice = choice or Choice(limit=limit)
+        if self._choice.sample is not None:
+            raise InputError(f"a sample cannot be taken of {name}; write it to a file first")
+        self.complete = complete
+        self.is_short = False
+        self._stream = stream
+        self._path = spool_path
+        self._name = name
+        self._max_line_bytes = max_line_bytes
+
+    async def rows(self, settled: Settled) -> AsyncIterator[Row]:
+        """Yield unsettled rows in input order; a bad line is a row with a problem.
+
+        Raises:
+            InputError: The stream cannot be read, is no text, is not the one the copy was made
+                of, or the iterable raised; the rows before were yielded.
+            StorageError: The copy cannot be written.
+        """
+        picker = None if self._choice.is_all else Picker(self._choice)
+        cutter = LineCutter(max_line_bytes=self._max_line_bytes)
+        text = Feed(self._text())
+        try:
+            while block := await text.next():
+                for row in unsettled(cutter.feed(block), settled, picker, self._max_line_bytes):
+                    yield row
+                if picker and picker.is_done:
+                    return
+            if cutter.holds and self.complete:  # else the line's end is still to come
+                for row in unsettled(cutter.flush(), settled, picker, self._max_line_bytes):
+                    yield row
+        finally:
+            text.close()
+
+    def _text(self) -> Iterator[bytes]:
+        """The whole input: the copy, then what goes beyond it, copied before it is given."""
+        spool = AppendFile(self._path)
+        try:
+            fresh = _Incoming(self._incoming())
+            yield from self._replayed(fresh)
+            synced = spool.size
+            while block := fresh.take():
+                spool.append(block)
+                yield block
+                if spool.size - synced > _SYNC_BYTES:
+                    spool.sync()
+                    synced = spool.size
+            spool.sync()
+            self.complete = self.complete or fresh.came or not spool.size
+            self.is_short = not self.complete
+        finally:
+            spool.close()
+
+    def _replayed(self, fresh: "_Incoming") -> Iterator[bytes]:
+        """The copy as it was, each part compared with the stream before it is given."""
+        lines = 0
+        try:
+            with self._path.open("rb") as copy:
+                while old := copy.read(BLOCK):
+                    new = fresh.exactly(len(old))
+                    if fresh.came and new != old:
+                        raise self._other_input(old, new, lines)
+                    lines += old.count(b"\n")
+                    yield old
+        except OSError as fault:
+            raise storage_error(self._path, "read", fault) from fault
+
+    def _other_input(self, old: bytes, new: bytes, lines: int) -> InputError:
+        pairs = enumerate(zip(old, new, strict=False))
+        same = next((at for at, (a, b) in pairs if a != b), min(len(old), len(new)))
+        line = lines + old[:same].count(b"\n") + 1
+        what = f"differs from line {line} on" if same < len(new) else f"ends in line {line}"
+        return InputError(
+            f"{self._name} is not the input that this directory was begun with: it {what}. "
+            f"Supply that input again, or none (< /dev/null) to use the copy {self._path} alone, "
+            "or choose a new directory"
+        )
+
+    def _incoming(self) -> Iterator[bytes]:
+        """What the stream or iterable gives, as text."""
+        stream = self._stream
+        if stream is None:
+            return
+        if not hasattr(stream, "read"):
+            yield from _as_lines(stream, self._name)
+            return
+        fd = _descriptor(stream)
+        if self.complete and fd is not None and not _speaks(fd):
+            return
+        read: Read = getattr(stream, "read1", stream.read) if fd is None else partial(os.read, fd)
+        try:
+            yield from blocks(read, self._name)
+        except OSError as fault:
+            raise input_error(Path(self._name), fault) from fault
+
+
+class _Incoming:
+    """Blocks that can be taken in other sizes."""
+
+    def __init__(self, source: Iterator[bytes]) -> None:
+        self._source = source
+        self._held = b""
+        self.came = False
+
+    def take(self) -> bytes:
+        """Whatever is next; none at the end."""
+        held, self._held = self._held, b""
+        return held or self._next()
+
+    def exactly(self, size: int) -> bytes:
+        """The next bytes, fewer only at the end."""
+        while len(self._held) < size and (block := self._next()):
+            self._held += block
+        taken, self._held = self._held[:size], self._held[size:]
+        return taken
+
+    def _next(self) -> bytes:
+        block = next(self._source, b"")
+        self.came = self.came or bool(block)
+        return block
+
+
+def _as_lines(items: Iterable[object], name: str) -> Iterator[bytes]:
+    """Each item as a line of JSON; what cannot be one becomes a line that says so."""
+    number = 0
+    try:
+        for number, item in enumerate(items, 1):  # noqa: B007 - named in the error below
+            try:
+                yield orjson.dumps(item, option=orjson.OPT_APPEND_NEWLINE)
+            except TypeError as error:
+                yield orjson.dumps(f"{UNWRITABLE}{error}", option=orjson.OPT_APPEND_NEWLINE)
+    except BatcherError:
+        raise
+    except Exception as error:  # the user's own code: whatever it raises ends the input
+        raise InputError(
+            f"{name} failed after row {number}: {type(error).__name__}: {error}; the rows before "
+            "it are kept. Mend it and run again"
+        ) from error
+
+
+def _descriptor(stream: object) -> int | None:
+    """The file descriptor to read from directly, so that a waiting thread holds no lock."""
+    with suppress(AttributeError, UnsupportedOperation, OSError):
+        return int(stream.fileno())  # type: ignore[attr-defined]
+    return None
+
+
+def _speaks(fd: int) -> bool:
+    return bool(select.select([fd], [], [], _FIRST_BYTE_S)[0])
