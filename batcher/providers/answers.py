@@ -13,9 +13,7 @@ class Stop(NamedTuple):
     message: str
 
 
-TRUNCATED_BY_TOKENS = Stop(
-    FailureKind.TRUNCATED, "the answer was cut off at max_tokens; raise request.max_tokens"
-)
+TRUNCATED_BY_TOKENS = Stop(FailureKind.TRUNCATED, "the answer was cut off at max_tokens")
 TRUNCATED_BY_CONTEXT = Stop(
     FailureKind.TRUNCATED, "the answer was cut off where the model's context window ends"
 )

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping
 
+from batcher.errors import ConfigError
 from batcher.job import ProviderName, Request
 from batcher.providers.anthropic.complete import Complete
 from batcher.providers.anthropic.messages import Messages
+from batcher.providers.body import job_problems
 from batcher.providers.defaults import ANTHROPIC, ANTHROPIC_COMPLETE, OPENAI, Defaults
 from batcher.providers.openai.chat import Chat
 from batcher.providers.wire import normal_base_url
@@ -58,8 +60,12 @@ def make_provider(name: ProviderName, *, base_url: str | None = None) -> WireFor
 def check(request: Request) -> list[str]:
     """What the job's wire format or model would refuse of its settings: field and fix each.
 
-    Sends nothing. A job for one of our own servers has nothing to be refused.
+    Sends nothing. What batcher's own servers take is not asked: they take everything.
     """
     if request.provider not in PROVIDERS:
-        return []
-    return make_provider(request.provider, base_url=request.base_url).check(request)
+        return list(job_problems(request))
+    try:
+        provider = make_provider(request.provider, base_url=request.base_url)
+    except ConfigError as error:
+        return [str(error)]
+    return provider.check(request)

@@ -142,7 +142,7 @@ def fault_in(body: object) -> Fault:
         return Fault("", ())
     error = body.get("error")
     if isinstance(error, str):
-        return Fault(error[:_READ_CHARS], _names(body))
+        return Fault(error[:_READ_CHARS], _names(body), _code(body))
     return _fault(error if isinstance(error, dict) else body)
 
 
@@ -153,13 +153,10 @@ def _fault(error: dict[str, Any]) -> Fault:
     raw = text_of(extras.get("raw"))
     if raw is not None and raw not in message:
         message = f"{message}: {raw[:_READ_CHARS]}"
-    code = error.get("code")
-    if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) == 3:
-        code = int(code)
     return Fault(
         message=message,
         names=_names(error),
-        code=code if type(code) is int else None,
+        code=_code(error),
         wait_s=_told_wait(extras),
         flagged="flagged_input" in extras or "reasons" in extras,
     )
@@ -190,6 +187,14 @@ def _names(error: dict[str, Any]) -> tuple[str, ...]:
     )
     texts = (text_of(name) for name in told)
     return tuple(one_line(name, _NAME_CHARS) for name in texts if name and name != "error")
+
+
+def _code(error: dict[str, Any]) -> int | None:
+    """`code` as a number, also where it is written as a text."""
+    code = error.get("code")
+    if isinstance(code, str) and len(code) == 3 and code.isascii() and code.isdigit():
+        return int(code)
+    return code if type(code) is int else None
 
 
 def _told_wait(extras: dict[str, Any]) -> float | None:

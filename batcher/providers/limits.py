@@ -8,7 +8,7 @@ from batcher.records import Bucket, Quota
 _ANTHROPIC = re.compile(r"(\d[\d,]{0,20}) (requests?|input tokens|output tokens|tokens) per minute")
 # As in: reached on tokens per min (TPM): Limit 30000, Used 28500, Requested 2500
 _OPENAI = re.compile(
-    r"on (requests|tokens|input tokens|output tokens) per min(?:ute)?\b[^:]*: ?"
+    r"on (requests|tokens|input tokens|output tokens) per min(?:ute)?\b[^:.]{0,40}[:.] ?"
     r"limit:? (\d[\d,]{0,20}\b)(?:, ?(?:used|current):? (\d[\d,]{0,20}\b))?"
 )
 _BUCKETS = {

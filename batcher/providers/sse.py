@@ -65,9 +65,11 @@ def is_stream(response: Response) -> bool:
     if not 200 <= response.status < 300:
         return False
     head = response.body[:64].removeprefix(_BOM).lstrip()
-    if head:
-        return head.startswith(_STARTS)
-    return "event-stream" in response.headers.get("content-type", "").lower()
+    if head.startswith(_STARTS):
+        return True
+    # Cut off within its first line it still is one; JSON and pages are not, whatever they say.
+    said = "event-stream" in response.headers.get("content-type", "").lower()
+    return said and not head.startswith((b"{", b"[", b"<"))
 
 
 def happenings(body: bytes) -> Iterator[Happening]:
@@ -90,6 +92,15 @@ def happenings(body: bytes) -> Iterator[Happening]:
                 name = line[6:].strip().decode("ascii", "replace")
         if data is not None:
             yield Happening(name, data)
+
+
+def last_event(tail: bytes) -> Happening | None:
+    """The last event of a stream's tail; None while it is not whole, or begins before the tail."""
+    text = tail.replace(b"\r\n", b"\n")
+    if not text.endswith(b"\n\n"):
+        return None
+    last = text.rstrip(b"\n").rpartition(b"\n\n")[2]
+    return next(happenings(last), None)
 
 
 def read_event(data: bytes) -> dict[str, Any] | None:

@@ -9,9 +9,15 @@ from batcher import clock
 
 _UNIT_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(ms|us|µs|ns|h|m|s)")
-_TRY_AGAIN = re.compile(
-    r"(?:try|retry) (?:again )?(?:in|after) ([\d.]+ ?[a-zµ]*(?:[\d.]+[a-zµ]+)*)"
-)
+_TRY_AGAIN = re.compile(r"try (?:again )?(?:in|after) (\d[\d.]{0,20}) ?([a-zµ]*(?:[\d.]+[a-zµ]+)*)")
+_WORD_S = {
+    "millisecond": 1e-3,
+    "second": 1.0,
+    "sec": 1.0,
+    "minute": 60.0,
+    "min": 60.0,
+    "hour": 3600.0,
+}
 _LONGEST = 40  # characters of a duration; more is no duration
 
 
@@ -52,10 +58,12 @@ def told_in_words_s(message: str) -> float | None:
     found = _TRY_AGAIN.search(message.lower())
     if found is None:
         return None
-    text = found.group(1).rstrip(".")
-    for word in (" seconds", " second", " sec", "seconds", " s"):
-        text = text.removesuffix(word)
-    return duration_s(text)
+    figure, unit = found.group(1).rstrip("."), found.group(2)
+    word_s = _WORD_S.get(unit.removesuffix("s"))
+    if word_s is None:
+        return duration_s(figure + unit)
+    figure_s = _number(figure)
+    return None if figure_s is None else figure_s * word_s
 
 
 def _number(text: str) -> float | None:

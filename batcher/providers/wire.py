@@ -98,7 +98,8 @@ def request_id_of(headers: Mapping[str, str], body: object = None) -> str | None
     if text is None:
         return None
     # Usual ids need no cleaning; anything may stand in a header.
-    return text if text.isascii() and len(text) <= _ID_CHARS else one_line(text, _ID_CHARS)
+    usual = len(text) <= _ID_CHARS and text.isascii() and text.isprintable()
+    return text if usual else one_line(text, _ID_CHARS)
 
 
 def what_came(response: Response) -> str:

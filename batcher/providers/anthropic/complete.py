@@ -13,7 +13,14 @@ from batcher.providers.anthropic import failures, quota
 from batcher.providers.anthropic.sampling import OLD_VERSION, Problem, refused
 from batcher.providers.body import add_extra, base_headers, job_problems, settled, wire
 from batcher.providers.faults import failure_of, fault_in, told_status
-from batcher.providers.sse import Assembled, Happening, is_stream, read_event, unstreamed
+from batcher.providers.sse import (
+    Assembled,
+    Happening,
+    is_stream,
+    last_event,
+    read_event,
+    unstreamed,
+)
 from batcher.providers.turns import conversation, dialogue_of, plain_text
 from batcher.providers.wire import read_json, request_id_of
 from batcher.records import Failure, Prompt, Quota, Reply, Response, Usage, Wire
@@ -97,10 +104,8 @@ class Complete:
 
     def stream_is_over(self, tail: bytes) -> bool:
         """Whether the bytes at the end of a stream so far include its end event."""
-        if not tail.endswith((b"\n\n", b"\r\n\r\n")):
-            return False
-        event = tail.rstrip().rpartition(b"data:")[2]
-        data = read_event(event)
+        last = last_event(tail)
+        data = None if last is None else read_event(last.data)
         return data is not None and (_stop_of(data) is not None or "error" in data)
 
 

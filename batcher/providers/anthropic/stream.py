@@ -9,7 +9,7 @@ from typing import Any
 
 from batcher.providers.anthropic.failures import TABLE
 from batcher.providers.faults import fault_in, told_status
-from batcher.providers.sse import Assembled, Happening, read_event
+from batcher.providers.sse import Assembled, Happening, last_event, read_event
 from batcher.providers.wire import read_json
 
 # Kind of delta -> its field, which is also the block's field it is appended to.
@@ -19,12 +19,13 @@ _APPENDED = {
     "signature_delta": "signature",
     "input_json_delta": "partial_json",
 }
-_ENDS = (b"event: message_stop", b"event:message_stop", b"event: error", b"event:error")
+_ENDS = ("message_stop", "error")
 
 
 def is_over(tail: bytes) -> bool:
     """Whether a tail of the stream holds its end event, or the error it broke off with, whole."""
-    return tail.endswith((b"\n\n", b"\r\n\r\n")) and any(end in tail for end in _ENDS)
+    last = last_event(tail)
+    return last is not None and last.name in _ENDS
 
 
 def assembled(events: Iterable[Happening]) -> Assembled:

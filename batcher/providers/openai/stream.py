@@ -7,15 +7,18 @@ has no choices.
 from collections.abc import Iterable
 from typing import Any
 
-from batcher.providers.sse import Assembled, Happening, read_event
+from batcher.providers.sse import Assembled, Happening, last_event, read_event
 
 _DONE = b"[DONE]"
-_ENDS = (b"data: [DONE]", b"data:[DONE]")
+_ERROR = b'{"error"'
 
 
 def is_over(tail: bytes) -> bool:
-    """Whether a tail of the stream ends in its end event."""
-    return tail.rstrip().endswith(_ENDS)
+    """Whether a tail of the stream ends in its end event, or the error it broke off with."""
+    last = last_event(tail)
+    if last is None:
+        return False
+    return last.data.strip() == _DONE or last.name == "error" or last.data.startswith(_ERROR)
 
 
 def assembled(events: Iterable[Happening]) -> Assembled:
