@@ -50,7 +50,7 @@ def _verdict(target: str, settings: Given) -> tuple[list[str], str]:
         job = job_from_flags(target, settings)
     except BatcherError as error:
         return [line.removeprefix(f"{Path(target)}: ") for line in str(error).splitlines()], ""
-    from batcher.build import check_job, first_row
+    from batcher.trial import check_job, first_row
 
     problems = check_job(job)
     return list(problems), "" if problems else "fine" + first_row(job)

@@ -20,7 +20,6 @@ EXAMPLES = (
 
 
 @with_settings(
-    "output.path",
     "input.id_field",
     "input.limit",
     "request.template",
@@ -44,7 +43,8 @@ def rehearse(
     """
     job = job_from_flags(target, settings)
     refuse_a_terminal(job)
-    from batcher.build import execute, rehearsal
+    from batcher.launch import execute
+    from batcher.trial import rehearsal
 
     summary = execute(rehearsal(job), fresh=fresh, show=not quiet)
     raise typer.Exit(int(summary.exit_code))

@@ -65,7 +65,7 @@ def try_one(
     job, prompt = job_and_prompt(what, settings, line=line)
     from rich.console import Console
 
-    from batcher.build import try_one as send_one
+    from batcher.trial import try_one as send_one
 
     report = send_one(job, prompt, line)
     console = Console(highlight=False)
