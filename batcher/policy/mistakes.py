@@ -49,6 +49,7 @@ _PLACES: Mapping[str, str] = {
     "less_than": "write less than {lt}",
     "string_pattern_mismatch": "use only letters, digits and _ . -",
 }
+_BOUNDS = frozenset({"ge", "gt", "le", "lt"})
 # First part of pydantic's error type -> the fix.
 _TYPES: Mapping[str, str] = {
     "int": "write a whole number",
@@ -137,7 +138,8 @@ def _sentence(found: Any) -> str:
         return f"is wrong: {found['msg'].removeprefix('Value error, ')}"
     if kind in ("literal_error", "enum"):
         return _choice(value, context["expected"])
-    fix = _PLACES.get(kind, "").format(**context) or _TYPES.get(kind.partition("_")[0])
+    bounds = {name: f"{bound:.12g}" for name, bound in context.items() if name in _BOUNDS}
+    fix = _PLACES.get(kind, "").format(**bounds) or _TYPES.get(kind.partition("_")[0])
     if found["loc"][0] == "keys":  # what stands there may be a key
         return f"is wrong; {fix or found['msg']}"
     return f"is {shown(value)}; {fix or found['msg']}"

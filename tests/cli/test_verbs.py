@@ -1,0 +1,139 @@
+"""The verbs do what their pages say, against a provider on a real socket."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from batcher.cli import main as cli
+from batcher.cli.flags import given
+from batcher.cli.try_one import job_and_prompt
+from batcher.errors import ConfigError
+from batcher.records import Failure, FailureKind, Outcome, RowId, Status
+
+FAST = ("--set", "simulator.latency_ms=0")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A working directory with rows and jobs, and an environment without keys."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "one"}\n{"prompt": "two and more"}\n')
+    (tmp_path / "good.toml").write_text('input = "rows.jsonl"\nrequest.model = "claude-haiku-5-5"')
+    (tmp_path / "bad.toml").write_text("request.modell = 'm'\nlimits.concurrency = 0")
+    return tmp_path
+
+
+def call(*words: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        cli.main(list(words))
+    return int(end.value.code or 0)
+
+
+class TestCheck:
+    def test_a_fine_job_says_what_its_first_row_becomes(self, here, capsys):
+        assert call("check", "good.toml") == 0
+        assert capsys.readouterr().out == (
+            "good.toml: fine (first row renders to 3 characters for claude-haiku-5-5)\n"
+        )
+
+    def test_every_mistake_of_every_job_is_named(self, here, capsys):
+        assert call("check", "good.toml", "bad.toml", "nowhere.toml") == 2
+        captured = capsys.readouterr()
+        assert "good.toml: fine" in captured.out
+        assert captured.err.splitlines() == [
+            "bad.toml: 2 mistakes",
+            "  request.modell is not a setting; did you mean model?",
+            "  limits.concurrency is 0; write at least 1",
+            "nowhere.toml: 1 mistake",
+            "  nowhere.toml does not exist",
+        ]
+
+    def test_a_first_row_that_cannot_be_asked_is_a_mistake(self, here, capsys):
+        (here / "rows.jsonl").write_text('{"question": "why?"}\n')
+
+        assert call("check", "good.toml") == 2
+        assert "rows.jsonl, line 1: the row has neither" in capsys.readouterr().err
+
+
+class TestTry:
+    def test_a_prompt_is_sent_and_everything_shown(self, here, capsys):
+        assert call("try", "Name [three] rivers.", "-p", "simulated", *FAST) == 0
+        shown = capsys.readouterr().out
+        for part in ('"content": "Name [three] rivers."', "answer", "tokens in", "end_turn"):
+            assert part in shown
+
+    def test_a_line_of_a_job_is_taken(self, here, capsys):
+        flags = ("--line", "2", "-p", "simulated", *FAST)
+
+        assert call("try", "good.toml", *flags) == 0
+        assert '"content": "two and more"' in capsys.readouterr().out
+
+    def test_a_row_without_an_answer_is_exit_1_with_the_fix(self, here, capsys):
+        flags = ("-p", "simulated", "--set", "simulator.faults.404=1", *FAST)
+
+        assert call("try", "hi", *flags) == 1
+        shown = capsys.readouterr().out
+        assert "failed: not_found" in shown
+        assert "fix: " in shown
+
+    def test_a_missing_line_is_named(self, here, capsys):
+        assert call("try", "good.toml", "--line", "9", "-p", "simulated") == 2
+        assert "line 9" in capsys.readouterr().err
+
+    def test_words_are_a_prompt_and_files_are_rows(self, here):
+        none = given({})
+
+        assert job_and_prompt("Why is rows.jsonl here?", none, line=None)[1] is not None
+        assert job_and_prompt("a prompt\n" * 500, none, line=None)[1] is not None
+        assert job_and_prompt("rows.jsonl", none, line=None)[1] is None
+        with pytest.raises(ConfigError, match="does not exist"):
+            job_and_prompt("gone.jsonl", none, line=None)
+        with pytest.raises(ConfigError, match="--line"):
+            job_and_prompt("a prompt", none, line=3)
+        with pytest.raises(ConfigError, match="empty"):
+            job_and_prompt(" ", none, line=None)
+
+    def test_no_escape_sequence_reaches_the_terminal(self, capsys):
+        from rich.console import Console
+
+        from batcher.cli.try_one import _show_answer
+
+        outcome = Outcome(
+            id=RowId("1"),
+            line=1,
+            status=Status.FAILED,
+            failure=Failure(kind=FailureKind.SERVER, message="\x1b]0;title\x07 [red]x"),
+        )
+
+        assert not _show_answer(Console(), outcome)
+        shown = capsys.readouterr().out
+        assert "\x1b" not in shown
+        assert "[red]x" in shown
+
+
+@pytest.mark.socket
+class TestSimulate:
+    def test_it_says_how_to_reach_it_and_ends_on_a_signal(self, here):
+        words = [sys.executable, "-m", "batcher", "simulate", "--port", "0", "--rpm", "600"]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
+            assert server.stdout is not None
+            first, second = server.stdout.readline(), server.stdout.readline()
+            server.send_signal(signal.SIGINT)
+            code = server.wait(timeout=10)
+
+        assert "listens at http://127.0.0.1:" in first
+        assert "--base-url http://127.0.0.1:" in second
+        assert code in {0, 130}
+
+    def test_a_wrong_fault_is_refused(self, here, capsys):
+        assert call("simulate", "--port", "0", "--fault", "nonsense:0.5") == 2
+        assert "nonsense" in capsys.readouterr().err
+
+    def test_a_wrong_number_names_the_flag(self, here, capsys):
+        assert call("simulate", "--rpm", "-1") == 2
+        assert capsys.readouterr().err == "batcher: --rpm is -1; write more than 0\n"
