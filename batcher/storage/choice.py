@@ -4,7 +4,8 @@ Chosen by line number alone, so that a resumed run, a verification and the other
 """
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from batcher.records import record
 
@@ -28,6 +29,23 @@ class Choice:
     shard: tuple[int, int] | None = None
     sample: int | None = None
     seed: int = 0
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> "Choice":
+        """The choice that `settings` gave, also after a way through JSON."""
+        shard = settings.get("shard")
+        return cls(
+            limit=settings.get("limit"),
+            shard=(shard[0], shard[1]) if shard else None,
+            sample=settings.get("sample"),
+            seed=settings.get("seed", 0),
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """What is set, by name."""
+        named = {"limit": self.limit, "shard": self.shard, "sample": self.sample}
+        chosen: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+        return chosen | ({"seed": self.seed} if self.sample is not None else {})
 
     @property
     def is_all(self) -> bool:

@@ -49,6 +49,7 @@ def embedded(body: bytes, *, parsed: bool) -> Any:
     if not (parsed and body.startswith(b"{") and body.endswith(b"}")):
         try:
             orjson.loads(body)
+            orjson.loads(b"[%b]" % body)  # one level deeper, as it will stand in the record
         except orjson.JSONDecodeError:
             return body.decode("utf-8", "replace")
     if _LF in body or _CR in body:

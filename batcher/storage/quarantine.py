@@ -1,6 +1,7 @@
 """quarantine.jsonl: where odd bytes of the output files go instead of being dropped."""
 
 import base64
+import os
 from pathlib import Path
 
 import orjson
@@ -16,6 +17,8 @@ def quarantine(directory: Path, file: str, offset: int, data: bytes, *, why: str
 
     Each record of quarantine.jsonl: `file`, `offset` (bytes from its start), `why`, `at`
     (UTC), `base64` (the bytes themselves).
+
+    On the disk on return, so that taking them out can follow.
 
     Raises:
         StorageError: They cannot be kept, so they must stay where they are.
@@ -35,5 +38,6 @@ def quarantine(directory: Path, file: str, offset: int, data: bytes, *, why: str
         with path.open("ab") as out:
             out.write(line)
             out.flush()
+            os.fsync(out.fileno())
     except OSError as fault:
         raise storage_error(path, "write", fault) from fault

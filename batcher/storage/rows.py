@@ -75,14 +75,21 @@ class FileSource:
             text.close()
 
 
-def chosen_lines(path: Path, choice: Choice) -> Iterator[tuple[int, bytes | None]]:
+def chosen_lines(
+    path: Path, choice: Choice, *, complete: bool = True
+) -> Iterator[tuple[int, bytes | None]]:
     """Number and bytes of each line of a file that a run with this choice takes. Blocking.
+
+    Args:
+        path: The file.
+        choice: Which lines.
+        complete: Whether a last line without its line end counts.
 
     Raises:
         InputError: The file cannot be read, is damaged or no text.
     """
     picker = _picker(path, choice)
-    for number, raw in _lines(path):
+    for number, raw in _lines(path, complete=complete):
         if picker is None or picker.takes(number):
             yield number, raw
         elif picker.is_done:
@@ -98,11 +105,11 @@ def count_rows(path: Path, *, limit: int | None = None, choice: Choice | None = 
     return sum(1 for _ in chosen_lines(path, choice or Choice(limit=limit)))
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes | None]]:
+def _lines(path: Path, *, complete: bool = True) -> Iterator[tuple[int, bytes | None]]:
     cutter = LineCutter()
     for block in file_blocks(path):
         yield from cutter.feed(block)
-    if cutter.holds:
+    if cutter.holds and complete:
         yield from cutter.flush()
 
 

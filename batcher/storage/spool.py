@@ -27,6 +27,9 @@ from batcher.storage.feed import Feed
 from batcher.storage.lines import MAX_LINE_BYTES, LineCutter
 from batcher.storage.parse import UNWRITABLE, unsettled
 
+SPOOL = "input.jsonl"
+"""Name of the copy in the output directory."""
+
 _SYNC_BYTES = 16 << 20
 _FIRST_BYTE_S = 2.0  # a whole copy is not held up for longer by a stream that says nothing
 
