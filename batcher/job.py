@@ -117,8 +117,8 @@ class Limits(_Section):
 class Patience(_Section):
     """How long to try."""
 
-    max_attempts: int = Field(default=6, ge=1)
-    """Tries of one row that count; waiting for a quota (429) does not."""
+    max_attempts: int = Field(default=12, ge=1)
+    """Tries of one row that count; waiting for a quota (429) or in an outage does not."""
     timeout_s: float = Field(default=600.0, gt=0)
     """Whole attempt: connecting, sending, waiting, reading."""
     connect_timeout_s: float = Field(default=10.0, gt=0)
@@ -127,8 +127,13 @@ class Patience(_Section):
     """How the delay grows from try to try; full jitter either way."""
     backoff_base_s: float = Field(default=0.5, ge=0)
     """First delay; doubled, or added once more, each further try."""
-    backoff_max_s: float = Field(default=60.0, gt=0)
+    backoff_max_s: float = Field(default=8.0, gt=0)
     """Longest delay."""
+    unanswered_s: float = Field(default=120.0, gt=0)
+    """How long a server that fails every request, and has answered none yet, is waited for
+    before the run stops."""
+    outage_s: float = Field(default=3600.0, gt=0)
+    """The same for a server that has answered before."""
     grace_s: float = Field(default=30.0, ge=0)
     """After the first signal, how long in-flight requests may take to finish."""
 
@@ -248,3 +253,5 @@ class Job(_Section):
     local: Local = Local()
     folder: Path | None = Field(default=None, exclude=True)
     """Where the job file lies; set on loading, not written in it."""
+    rehearsal: bool = Field(default=False, exclude=True)
+    """Talk to the built-in simulator in place of the provider; set by `batcher rehearse`."""

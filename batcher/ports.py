@@ -22,6 +22,7 @@ from batcher.records import (
     Reply,
     Response,
     Row,
+    Status,
     Wire,
 )
 from batcher.secret import Secret
@@ -45,7 +46,7 @@ class Settled(Protocol):
         """Whether this line has its record."""
         ...
 
-    def add(self, line: int) -> None:
+    def add(self, line: int, status: Status) -> object:
         """Note a record just written."""
         ...
 
@@ -171,7 +172,7 @@ class Fingerprints(Protocol):
 class Renderer(Protocol):
     """Turns a row's data into a prompt."""
 
-    def __call__(self, data: Mapping[str, Any]) -> Prompt:
+    def __call__(self, data: Mapping[str, Any], /) -> Prompt:
         """The prompt of one row.
 
         Raises:

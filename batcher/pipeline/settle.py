@@ -102,6 +102,6 @@ class Settler:
             self._note(self.unwritten.pop(0))
 
     def _note(self, outcome: Outcome) -> None:
-        self._index.add(outcome.line)
+        self._index.add(outcome.line, outcome.status)
         self.settled += 1
         self._emit(RowSettled(outcome=outcome))

@@ -5,13 +5,14 @@ about to be sent, `{"e":line}` when its answer or fault has been dealt with. Not
 by it, and it is never synced: it tells which requests a killed run had in flight.
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from batcher import clock
+from batcher.ports import Settled
 from batcher.records import Call, record
 from batcher.storage.durable import AppendFile, write_atomic
 from batcher.storage.faults import storage_error
@@ -105,7 +106,7 @@ class Journal:
         self._file.close()
 
 
-def scan(directory: Path, settled: Container[int] = ()) -> list[InDoubt]:
+def scan(directory: Path, settled: Settled | None = None) -> list[InDoubt]:
     """Attempts that were begun and neither ended nor left a record, in order of sending.
 
     A torn or odd line of the journal is passed over: it is a note, not a record.
@@ -132,7 +133,7 @@ def scan(directory: Path, settled: Container[int] = ()) -> list[InDoubt]:
         return []
     except OSError as fault:
         raise storage_error(path, "read", fault) from fault
-    return [each for line, each in begun.items() if line not in settled]
+    return [each for line, each in begun.items() if settled is None or line not in settled]
 
 
 def _note(text: bytes) -> InDoubt | int | None:

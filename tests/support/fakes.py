@@ -30,6 +30,7 @@ from batcher.records import (
     Reply,
     Response,
     Row,
+    Status,
     Wire,
 )
 from batcher.secret import Redactor, Secret
@@ -67,6 +68,13 @@ class ListSink:
 
     def sync(self) -> None: ...
     def close(self) -> None: ...
+
+
+class ListIndex(set[int]):
+    """Implements ports.Settled."""
+
+    def add(self, line: int, status: Status = Status.OK) -> None:  # type: ignore[override]
+        super().add(line)
 
 
 class ListJournal:
@@ -169,7 +177,7 @@ class House:
         self.events: list[Event] = []
         self.transport = ScriptedTransport(script, latency_s=latency_s)
         self.controller = Unlimited()
-        self.settled = set(settled)
+        self.settled = ListIndex(settled)
         patience = patience or Patience()
         aliases = list(sources or {"a": None})
         refs = [KeyRef(alias=alias, scope=alias, base_url="http://x") for alias in aliases]

@@ -1,0 +1,230 @@
+"""The composition root: the only place that names concrete adapters.
+
+`compose` turns a Job into the parts of a run. What a job lacks and the environment offers
+(keys, base URLs) is found here; what is missing altogether is a ConfigError with the fix.
+"""
+
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import batcher
+from batcher.errors import ConfigError
+from batcher.events import Event
+from batcher.job import Job, Key, ProviderName, Request
+from batcher.load import read_template
+from batcher.pipeline.admission import Admission
+from batcher.pipeline.backlog import Backlog
+from batcher.pipeline.gate import Gate
+from batcher.pipeline.intake import Intake
+from batcher.pipeline.keys import Keys
+from batcher.pipeline.run import Parts
+from batcher.policy.keyring import Keyring
+from batcher.policy.limiter import Limiter
+from batcher.policy.outage import Outage
+from batcher.policy.render import effective, make_renderer, row_id
+from batcher.ports import Journal, Provider, SecretSource, Settled, Sink, Source
+from batcher.providers.catalogue import Defaults, defaults_of, make_provider
+from batcher.providers.presets import apply_preset
+from batcher.providers.wire import input_chars, normal_base_url
+from batcher.records import AuthStyle, Bucket, KeyRef, record
+from batcher.secret import Redactor, Secret
+from batcher.secrets.env import EnvSource
+from batcher.secrets.file import FileSource
+from batcher.transport.http import HttpTransport
+
+_WINDOW_PER_WORKER = 2
+_OPEN_PER_WORKER = 8
+_LEAST_OPEN = 1024
+_MOST_OPEN_BYTES = 64 * 1024 * 1024
+
+# The servers batcher starts itself speak the Messages API.
+OWN_SERVERS = {ProviderName.LOCAL: "smollm2-135m-instruct", ProviderName.SIMULATED: "simulated-1"}
+
+
+@record
+class Target:
+    """Where requests go and how, with the environment taken into account.
+
+    Attributes:
+        request: The job's request settings, preset applied, model and base URL filled in.
+        base_url: Without a trailing slash or /v1.
+    """
+
+    provider: Provider
+    request: Request
+    base_url: str
+    auth: AuthStyle
+    defaults: Defaults
+
+
+def target_of(job: Job, *, base_url: str | None = None) -> Target:
+    """Resolve provider, base URL, model and preset.
+
+    Args:
+        job: The job.
+        base_url: Of a server batcher has started itself; wins over every setting.
+
+    Raises:
+        ConfigError: Something is missing or contradictory; names the field and the fix.
+    """
+    request = job.request
+    name = request.provider
+    own_model = OWN_SERVERS.get(name)
+    wire_name = ProviderName.ANTHROPIC if own_model is not None else name
+    defaults = defaults_of(wire_name)
+    url = base_url or request.base_url or os.environ.get(defaults.base_url_env, "").strip()
+    url = normal_base_url(url or defaults.base_url)
+    if not request.model and own_model is None:
+        raise ConfigError(
+            f"request.model is not set; name the model as {name} spells it, "
+            'for example model = "claude-haiku-5-5"'
+        )
+    model = request.model or own_model
+    request = apply_preset(request.model_copy(update={"model": model, "base_url": url}))
+    auth = AuthStyle.NONE if own_model is not None else request.auth or defaults.auth
+    provider = make_provider(wire_name, base_url=url)
+    return Target(provider=provider, request=request, base_url=url, auth=auth, defaults=defaults)
+
+
+@record
+class KeySetting:
+    """One key: its name, how it travels and where its value is."""
+
+    ref: KeyRef
+    auth: AuthStyle
+    source: SecretSource | None
+
+
+def keys_of(job: Job, target: Target) -> Sequence[KeySetting]:
+    """The job's keys, else the environment's, else none at all for a server that needs none.
+
+    Raises:
+        ConfigError: The vendor's own server is the target and there is no key.
+    """
+    if target.auth is AuthStyle.NONE:
+        return [_anonymous(target)]
+    if job.keys:
+        return [_from_setting(key, target) for key in job.keys]
+    for name, style in target.defaults.key_envs:
+        if os.environ.get(name, "").strip():
+            auth = target.request.auth or style
+            ref = KeyRef(alias=name, scope=name, base_url=target.base_url)
+            return [KeySetting(ref=ref, auth=auth, source=EnvSource(name))]
+    if target.base_url == normal_base_url(target.defaults.base_url):
+        names = " or ".join(name for name, _ in target.defaults.key_envs)
+        raise ConfigError(
+            f"there is no API key for {target.base_url}: set {names}, or add "
+            '[[keys]] with source = "env:NAME" or "file:PATH" to the job'
+        )
+    return [_anonymous(target)]
+
+
+def _anonymous(target: Target) -> KeySetting:
+    ref = KeyRef(alias="none", scope="default", base_url=target.base_url)
+    return KeySetting(ref=ref, auth=AuthStyle.NONE, source=None)
+
+
+def _from_setting(key: Key, target: Target) -> KeySetting:
+    kind, _, rest = key.source.partition(":")
+    alias = key.alias or rest.rsplit("/", 1)[-1]
+    source: SecretSource = EnvSource(rest) if kind == "env" else FileSource(rest)
+    ref = KeyRef(alias=alias, scope=alias, base_url=target.base_url)
+    return KeySetting(ref=ref, auth=target.auth, source=source)
+
+
+def make_intake(job: Job, target: Target) -> Intake:
+    """What turns rows into calls."""
+
+    def name_row(data: Mapping[str, Any], line: int) -> Any:
+        return row_id(data, line, job.input.id_field)
+
+    return Intake(
+        request=target.request,
+        endpoint=target.base_url,
+        provider=target.provider,
+        name_row=name_row,
+        render=make_renderer(read_template(job)),
+        effective=effective,
+        measure=lambda prompt: input_chars(prompt, target.request.system),
+        keep=job.output.keep,
+    )
+
+
+def make_transport(
+    keys: Sequence[KeySetting], values: Mapping[str, Secret], job: Job, redactor: Redactor
+) -> HttpTransport:
+    """The HTTP client of a run."""
+    return HttpTransport(
+        values=values,
+        auth={key.ref.alias: key.auth for key in keys},
+        redactor=redactor,
+        connect_timeout_s=job.patience.connect_timeout_s,
+        user_agent=f"batcher/{batcher.__version__}",
+    )
+
+
+def _keyring(job: Job, keys: Sequence[KeySetting]) -> Keyring:
+    limits = job.limits
+    stated = {
+        bucket: value
+        for bucket, value in (
+            (Bucket.INPUT, limits.input_tokens_per_minute),
+            (Bucket.OUTPUT, limits.output_tokens_per_minute),
+        )
+        if value is not None
+    }
+    scopes = {
+        key.ref.scope: Limiter(key.ref.scope, stated=stated, max_in_flight=limits.concurrency)
+        for key in keys
+    }
+    return Keyring([key.ref for key in keys], scopes)
+
+
+def compose(
+    job: Job,
+    target: Target,
+    *,
+    source: Source,
+    settled: Settled,
+    sink: Sink,
+    journal: Journal,
+    redactor: Redactor,
+    emit: Callable[[Event], None],
+    brake: Callable[[], Awaitable[None]] | None = None,
+) -> Parts:
+    """The parts of one run of a job."""
+    keys = keys_of(job, target)
+    values: dict[str, Secret] = {}
+    keyring = _keyring(job, keys)
+    limits, patience = job.limits, job.patience
+    outage = Outage(unanswered_s=patience.unanswered_s, answered_s=patience.outage_s)
+    rpm = limits.requests_per_minute
+    return Parts(
+        source=source,
+        settled=settled,
+        intake=make_intake(job, target),
+        backlog=Backlog(
+            window=_WINDOW_PER_WORKER * limits.concurrency,
+            most_rows=max(_LEAST_OPEN, _OPEN_PER_WORKER * limits.concurrency),
+            most_bytes=_MOST_OPEN_BYTES,
+        ),
+        admission=Admission(keyring, outage=outage, gate=Gate(rpm) if rpm else None),
+        keys=Keys(
+            {key.ref.alias: key.source for key in keys if key.source is not None},
+            values=values,
+            keyring=keyring,
+            redactor=redactor,
+            emit=emit,
+        ),
+        transport=make_transport(keys, values, job, redactor),
+        provider=target.provider,
+        sink=sink,
+        journal=journal,
+        outage=outage,
+        patience=patience,
+        workers=limits.concurrency,
+        sync_every_s=job.output.fsync_interval_s if job.output.fsync == "interval" else None,
+        emit=emit,
+        brake=brake,
+    )
