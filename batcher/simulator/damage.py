@@ -85,17 +85,20 @@ def _spoil_stream(dialect: Dialect, answer: Answer, lines: bytes, fault: FaultKi
     events = dialect.events(answer)
     head = chunked_head(200, lines=lines)
     half = len(events) // 2
-    ending = _TORN.get(fault, Ending.KEEP)
+    ending = Ending.KEEP
     if fault is FaultKind.STREAM_CUT:
         data = b"".join(events[:half])
     elif fault in _TORN:
+        ending = _TORN[fault]
         data = b"".join(events[:half]) + events[half][: len(events[half]) // 2]
+    elif fault is FaultKind.CUT_JSON:
+        broken = events[half][: -len(events[half]) // 4]
+        data = b"".join(events[:half]) + broken + b"\n\n"
     elif fault is FaultKind.STREAM_ERROR:
         error = dialect.error_event(dialect.trouble(FaultKind.OVERLOADED))
         data = b"".join(events[:half]) + error
     else:
-        data = b"".join(events)
-        data = data[: len(data) // 2] if fault is FaultKind.CUT_JSON else _no_utf8(data)
+        data = _no_utf8(b"".join(events))
     sent = head + chunk(data) + (LAST_CHUNK if ending is Ending.KEEP else b"")
     return Plan(status=200, pieces=(sent,), ending=ending)
 

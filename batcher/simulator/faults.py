@@ -50,7 +50,7 @@ class FaultKind(StrEnum):
     HANG = "hang"  # never answers
     SLOW_LORIS = "slow_loris"  # a byte a second, for ever
     STREAM_ERROR = "stream_error"  # an error event after half the answer
-    STREAM_CUT = "stream_cut"  # an orderly close after half the events
+    STREAM_CUT = "stream_cut"  # a stream that ends in good order after half its events
     # A whole answer that is no result.
     TRUNCATED = "truncated"
     REFUSED = "refused"

@@ -87,8 +87,9 @@ class ScopeQuota:
             hidden_s = settings.hidden_burst_s
             if hidden_s is not None and dimension in (Bucket.REQUESTS, Bucket.INPUT):
                 self._add(dimension, limit, hidden_s, visible=False, now=now)
-        if multiplier != 1.0:
-            self.scale(multiplier, now=now)
+        for layer in self._layers:
+            layer.bucket.scale(multiplier, now=now)
+            layer.bucket.level = layer.bucket.capacity
 
     def _add(
         self, dimension: Bucket, limit: float, burst_s: float, *, visible: bool, now: float

@@ -26,7 +26,7 @@ class Refusals:
         self, visit: Visit, kind: FaultKind, *, message: str | None = None, lines: bytes = b""
     ) -> Plan:
         """A fault that comes instead of an answer."""
-        self._stats.by_fault[kind] += 1
+        self._stats.by_fault[kind.value] += 1
         match kind:
             case FaultKind.RESET:
                 return Plan(status=0, pieces=(), ending=Ending.RESET)

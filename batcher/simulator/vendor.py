@@ -176,7 +176,7 @@ class Vendor:
         self._stats.admit(mark)
         if fault is not None:
             self._faults.suffered(digest)
-            self._stats.by_fault[fault] += 1
+            self._stats.by_fault[fault.value] += 1
         plan = deliver(visit.dialect, ask, answer, lines=visit.lines(), fault=fault, digest=digest)
         plan.admission = Admission(scope=visit.scope, cost=cost, digest=digest)
         return paced(plan, self._model.latency_s(digest))
@@ -205,7 +205,7 @@ class Vendor:
             ask, digest, number=visit.number, fault=said.fault, text=said.text
         )
         if said.fault is not None:
-            self._stats.by_fault[said.fault] += 1
+            self._stats.by_fault[said.fault.value] += 1
         plan = deliver(
             visit.dialect,
             ask,
