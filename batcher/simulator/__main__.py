@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -13,9 +14,9 @@ from batcher.simulator.server import serve
 _T = TypeVar("_T")
 
 
-def main() -> int:
-    """Serve as the arguments say; returns the exit code."""
-    told = _arguments()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve as the arguments say (None: those of the command line); returns the exit code."""
+    told = _read(arguments)
     try:
         serve(
             _settings(told.settings),
@@ -34,7 +35,7 @@ def main() -> int:
     return 0
 
 
-def _arguments() -> argparse.Namespace:
+def _read(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m batcher.simulator", description=__doc__)
     parser.add_argument("--settings", default="{}", help="JSON of the job section [simulator]")
     parser.add_argument("--host", default="127.0.0.1")
@@ -44,7 +45,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--no-deliveries", action="store_true", help="keep no count per prompt")
     parser.add_argument("--times", action="store_true", help="note when each request was let in")
     parser.add_argument("--with-parent", action="store_true", help="end when stdin is closed")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def _settings(text: str) -> Settings:

@@ -48,22 +48,33 @@ class Refusals:
         trouble = visit.dialect.trouble(kind, message)
         if kind in (FaultKind.RATE, FaultKind.RAMP):
             trouble = replace(trouble, retry_after_s=self._told_s(_FAULT_RETRY_AFTER_S))
-        return _error(visit, trouble, lines)
+        return self._error(visit, trouble, lines)
 
-    def over(self, visit: Visit, denial: Denial, model: str, *, now: float) -> Plan:
+    def over(self, visit: Visit, denial: Denial, model: str) -> Plan:
         """A broken limit, with the wait the settings let it tell."""
         trouble = visit.dialect.over(denial, model, names_limit=self._settings.names_limit)
-        told_s = self._told_s(denial.wait_s)
-        if told_s is not None:
-            self._stats.tell(visit.scope, told_s, now=now)
-        return _error(visit, replace(trouble, retry_after_s=told_s), b"")
+        told = replace(trouble, retry_after_s=self._told_s(denial.wait_s))
+        return self._error(visit, told, b"")
 
     def say(self, visit: Visit, said: Say, *, lines: bytes) -> Plan:
         """A status laid down by a script; one the vendor has no words for is a server error."""
         name = str(said.status)
         kind = next((kind for kind in FaultKind if kind == name), FaultKind.INTERNAL)
         trouble = visit.dialect.trouble(kind, said.message)
-        return _error(visit, replace(trouble, status=said.status), lines)
+        if (told_s := _seconds(said.headers.get("retry-after"))) is not None:
+            self._stats.tell(visit.scope, told_s, now=visit.at_s)
+        return self._error(visit, replace(trouble, status=said.status), lines)
+
+    def _error(self, visit: Visit, trouble: Trouble, lines: bytes) -> Plan:
+        head = visit.lines(known_key=trouble.known_key)
+        if trouble.retry_after_s is not None:
+            self._stats.tell(visit.scope, trouble.retry_after_s, now=visit.at_s)
+            head += b"retry-after: %b\r\n" % _decimal(trouble.retry_after_s)
+        if trouble.should_retry is not None:
+            head += b"x-should-retry: %b\r\n" % (b"true" if trouble.should_retry else b"false")
+        body = visit.dialect.error(trouble, visit.request_id)
+        sent = whole(trouble.status, body, lines=head + lines)
+        return Plan(status=trouble.status, pieces=(sent,))
 
     def _told_s(self, wait_s: float) -> float | None:
         # Rounded up, so that waiting as told is always enough.
@@ -81,15 +92,11 @@ def _page(status: int, title: bytes, lines: bytes) -> Plan:
     return Plan(status=status, pieces=(page,))
 
 
-def _error(visit: Visit, trouble: Trouble, lines: bytes) -> Plan:
-    head = visit.lines(known_key=trouble.known_key)
-    if trouble.retry_after_s is not None:
-        head += b"retry-after: %b\r\n" % _decimal(trouble.retry_after_s)
-    if trouble.should_retry is not None:
-        head += b"x-should-retry: %b\r\n" % (b"true" if trouble.should_retry else b"false")
-    body = visit.dialect.error(trouble, visit.request_id)
-    sent = whole(trouble.status, body, lines=head + lines)
-    return Plan(status=trouble.status, pieces=(sent,))
+def _seconds(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:  # a date, or nonsense that a test is about
+        return None
 
 
 def _decimal(seconds: float) -> bytes:

@@ -39,9 +39,6 @@ def serve(
     Raises:
         ConfigError: The address cannot be had, or a setting is wrong.
     """
-    # Thousands of long-lived connections make the default collector cost a third of the time.
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 1000)
     simulator = Simulator(settings, keys=keys, scopes=scopes, deliveries=deliveries, times=times)
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
         runner.run(_until_told(simulator, host, port, announce, with_parent=with_parent))
@@ -67,6 +64,9 @@ async def _until_told(
         ) from None
     if with_parent:
         threading.Thread(target=_wait_for_end, args=(loop, told), daemon=True).start()
+    # Thousands of long-lived connections make the default collector cost a third of the time.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1000)
     try:
         announce(simulator.base_url)
         await told.wait()

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 
+from batcher import clock
 from batcher.job import Simulator as Settings
 from batcher.simulator import control
 from batcher.simulator.connection import Connection
@@ -71,16 +72,17 @@ class Simulator:
             OSError: The address cannot be had.
         """
         self._loop = asyncio.get_running_loop()
+        # uvloop's time stands still within a turn and moves in milliseconds; too coarse for a
+        # quota that says to the millisecond when to come back.
+        is_stdlib = isinstance(self._loop, asyncio.BaseEventLoop)
+        self._now = self._loop.time if is_stdlib else clock.cpu
         self._server = await self._loop.create_server(self._connected, host, port, backlog=_BACKLOG)
         self.host = host
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Let go of everything; may be called twice."""
-        if self._reopening is not None:
-            self._reopening.cancel()
-            await asyncio.wait([self._reopening])
-            self._reopening = None
+        await self._forget_reopening()
         await self._close()
         if self._placeholder is not None:
             self._placeholder.close()
@@ -122,7 +124,7 @@ class Simulator:
 
     def scale(self, multiplier: float, *, scope: str | None = None) -> None:
         """From now on allow `multiplier` times the configured quota, in one scope or in all."""
-        self._vendor.scale(multiplier, scope=scope, now=self._loop.time())
+        self._vendor.scale(multiplier, scope=scope, now=self._now())
 
     def add_key(self, key: str, scope: str = DEFAULT_SCOPE) -> None:
         """Accept a key from now on, and none that is not named."""
@@ -138,7 +140,7 @@ class Simulator:
         Raises:
             ConfigError: There is no such fault, or it needs an answer to happen to.
         """
-        until_s = math.inf if for_s is None else self._loop.time() + for_s
+        until_s = math.inf if for_s is None else self._now() + for_s
         self._vendor.down(fault_kind(kind), until_s=until_s)
 
     def up(self) -> None:
@@ -150,13 +152,16 @@ class Simulator:
 
         The port stays ours: it is held by a socket that is bound and does not listen.
         """
+        await self._forget_reopening()
         await self._close()
-        self._placeholder = await _bound(self.host, self.port)
+        if self._placeholder is None:
+            self._placeholder = await _bound(self.host, self.port)
         if for_s is not None:
             self._reopening = self._loop.create_task(self._accept_after(for_s))
 
     async def accept(self) -> None:
         """Take connections again, on the same port."""
+        await self._forget_reopening()
         if self._placeholder is not None:
             listener, self._placeholder = self._placeholder, None
             self._server = await self._loop.create_server(
@@ -165,6 +170,8 @@ class Simulator:
 
     def refuse_soon(self, for_s: float) -> None:
         """Refuse connections as soon as what is being said now has been sent."""
+        if self._reopening is not None:
+            self._reopening.cancel()
         self._reopening = self._loop.create_task(self._refuse_then_accept(for_s))
 
     async def _refuse_then_accept(self, for_s: float) -> None:
@@ -175,6 +182,14 @@ class Simulator:
     async def _accept_after(self, for_s: float) -> None:
         await asyncio.sleep(for_s)
         await self.accept()
+
+    async def _forget_reopening(self) -> None:
+        task, self._reopening = self._reopening, None
+        if task is asyncio.current_task():
+            self._reopening = task  # it is what is reopening
+        elif task is not None:
+            task.cancel()
+            await asyncio.wait([task])
 
     async def _close(self) -> None:
         for connection in tuple(self._connections):
@@ -210,13 +225,13 @@ class Simulator:
         """A request's turn has come."""
         if request.path.startswith(control.PREFIX):
             return control.answer(request, self)
-        return self._vendor.plan(request, now=self._loop.time())
+        return self._vendor.plan(request, now=self._now())
 
     def over(self, plan: Plan | None, *, sent: bool) -> None:
         """A request is dealt with."""
         self.stats.in_flight -= 1
         if plan is not None and (admission := plan.admission) is not None:
-            self._vendor.settle(admission, now=self._loop.time())
+            self._vendor.settle(admission, now=self._now())
             if sent and plan.answers:
                 self.stats.deliver(admission.digest)
 

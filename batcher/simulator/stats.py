@@ -58,7 +58,7 @@ class Stats:
     delivered: defaultdict[str, int] = field(default_factory=_counter)
     admissions: list[Mark] = field(default_factory=list)
     refusals: list[Mark] = field(default_factory=list)
-    _told: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _told: dict[str | None, tuple[float, float]] = field(default_factory=dict)
 
     def admit(self, mark: Mark) -> None:
         """A request was let in."""
@@ -80,14 +80,14 @@ class Stats:
         if self.deliveries:
             self.delivered[digest] += 1
 
-    def tell(self, scope: str, wait_s: float, *, now: float) -> None:
+    def tell(self, scope: str | None, wait_s: float, *, now: float) -> None:
         """A scope was told to come back in `wait_s`."""
         since, until = self._told.get(scope, (now, now))
         if now >= until:
             since = now
         self._told[scope] = (since, max(until, now + wait_s))
 
-    def arrive(self, scope: str, *, now: float) -> None:
+    def arrive(self, scope: str | None, *, now: float) -> None:
         """A request of this scope came; counts it when it should have waited."""
         if self._told:
             since, until = self._told.get(scope, (now, now))

@@ -57,10 +57,13 @@ class Vendor:
     def plan(self, request: Request, *, now: float) -> Plan:
         """What to send for a request, and when; counts and charges it."""
         self._number += 1
-        visit = visit_of(request, self._number)
+        visit = visit_of(request, self._number, now=now)
+        if visit.key is not None:
+            visit.scope = self._keys.scope_of(visit.key)
         self._stats.requests += 1
         self._stats.by_key[visit.key or ""] += 1
-        plan = self._decide(visit, now)
+        self._stats.arrive(visit.scope, now=now)
+        plan = self._decide(visit)
         self._stats.by_status[plan.status] += 1
         return plan
 
@@ -105,25 +108,22 @@ class Vendor:
             quota = self._quotas[scope] = ScopeQuota(self.settings, multiplier=many, now=now)
         return quota
 
-    def _decide(self, visit: Visit, now: float) -> Plan:
+    def _decide(self, visit: Visit) -> Plan:
         if self.script is not None and visit.asks:
-            said = self.script.next(visit.received(now=now))
+            said = self.script.next(visit.received())
             if said is not None:
                 return self._say(visit, said)
         if self._outage is not None:
-            if now < self._outage_ends_s:
+            if visit.at_s < self._outage_ends_s:
                 return self._refusals.suffer(visit, self._outage)
             self._outage = None
         if visit.request.path == "/health":
             return Plan(status=200, pieces=(_HEALTHY,))
         if visit.key is None:
             return self._refusals.refuse(visit, FaultKind.BAD_REQUEST, message=_TWO_KEYS)
-        scope = self._keys.scope_of(visit.key)
-        if scope is None:
+        if visit.scope is None:
             return self._refusals.refuse(visit, FaultKind.UNAUTHORIZED)
-        visit.scope = scope
-        self._stats.arrive(scope, now=now)
-        return self._asked(visit, now) if visit.asks else self._errand(visit)
+        return self._asked(visit, visit.scope) if visit.asks else self._errand(visit)
 
     def _errand(self, visit: Visit) -> Plan:
         """Everything that is no question to a model."""
@@ -139,7 +139,7 @@ class Vendor:
             return self._refusals.refuse(visit, FaultKind.NOT_FOUND, message=f"Not found: {what}")
         return Plan(status=200, pieces=(whole(200, body, lines=visit.lines()),))
 
-    def _asked(self, visit: Visit, now: float) -> Plan:
+    def _asked(self, visit: Visit, scope: str) -> Plan:
         """A question to a model, from somebody with a good key."""
         refuse, settings = self._refusals.refuse, self.settings
         ask = visit.read(strict=settings.strict)
@@ -154,31 +154,32 @@ class Vendor:
         if fault is not None and is_refusal(fault):
             self._faults.suffered(digest)
             return self._refusals.suffer(visit, fault)
-        return self._let_in(visit, ask, digest, fault, now)
+        return self._let_in(visit, ask, digest, fault, scope)
 
     def _let_in(
-        self, visit: Visit, ask: Ask, digest: str, fault: FaultKind | None, now: float
+        self, visit: Visit, ask: Ask, digest: str, fault: FaultKind | None, scope: str
     ) -> Plan:
         """An answer, if the quota has room for it."""
+        now = visit.at_s
         answer = self._model.answer(ask, digest, number=visit.number, fault=fault)
         cost = Cost(ask.input_tokens, answer.output_tokens, ask.max_tokens)
         mark = Mark(now, visit.key or "", cost.input_tokens, cost.output_tokens)
         if self._is_limited:
-            quota = self._quota(visit.scope, now)
+            quota = self._quota(scope, now)
             denial = quota.admit(cost, now=now)
             if self.settings.headers:
                 readings = quota.readings(now=now)
                 visit.limit_lines = visit.dialect.limit_lines(readings, epoch_s=clock.epoch())
             if denial is not None:
                 self._stats.reject(mark)
-                return self._refusals.over(visit, denial, ask.model, now=now)
+                return self._refusals.over(visit, denial, ask.model)
         self._granted += 1
         self._stats.admit(mark)
         if fault is not None:
             self._faults.suffered(digest)
             self._stats.by_fault[fault.value] += 1
         plan = deliver(visit.dialect, ask, answer, lines=visit.lines(), fault=fault, digest=digest)
-        plan.admission = Admission(scope=visit.scope, cost=cost, digest=digest)
+        plan.admission = Admission(scope=scope, cost=cost, digest=digest)
         return paced(plan, self._model.latency_s(digest))
 
     def _say(self, visit: Visit, said: Say) -> Plan:

@@ -28,17 +28,19 @@ class Visit:
     Attributes:
         asks: Whether it is a question to a model.
         key: What it brings, "" for none; None when it brings two at once.
-        scope: The key's quota scope, once the key is accepted.
+        at_s: When it came.
+        scope: The quota scope of its key; None when the key is not accepted.
         limit_lines: Rate-limit header lines, once known.
     """
 
     request: Request
+    at_s: float
     number: int
     dialect: Dialect
     asks: bool
     key: str | None
     request_id: str
-    scope: str = ""
+    scope: str | None = None
     limit_lines: bytes = field(default=b"", repr=False)
 
     def read(self, *, strict: bool) -> Ask | str:
@@ -53,11 +55,11 @@ class Visit:
         body = _parsed(self.request.body)
         return body if isinstance(body, str) else _MESSAGES.read_to_count(body)
 
-    def received(self, *, now: float) -> Received:
+    def received(self) -> Received:
         """The request as a test's log keeps it."""
         ask = self.read(strict=False)
         return Received(
-            at_s=now,
+            at_s=self.at_s,
             path=self.request.path,
             headers=self.request.headers,
             body=self.request.body,
@@ -70,7 +72,7 @@ class Visit:
         return self.dialect.lines(self.request_id, known_key=known_key) + self.limit_lines
 
 
-def visit_of(request: Request, number: int) -> Visit:
+def visit_of(request: Request, number: int, *, now: float) -> Visit:
     """What is known of a request before anybody decides anything."""
     dialect = _DIALECTS.get(request.path)
     asks = dialect is not None and request.method == "POST"
@@ -79,6 +81,7 @@ def visit_of(request: Request, number: int) -> Visit:
         dialect = _MESSAGES if "anthropic-version" in request.headers else _CHAT
     return Visit(
         request=request,
+        at_s=now,
         number=number,
         dialect=dialect,
         asks=asks,

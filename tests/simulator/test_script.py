@@ -1,5 +1,6 @@
 """Scripts come first, and the log keeps what came."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -95,6 +96,16 @@ async def test_a_script_speaks_before_keys_and_quota() -> None:
         seen = [await ask(simulator) for _ in range(4)]
 
     assert [s.status for s in seen] == [200, 200, 200, 401]
+
+
+async def test_coming_before_a_scripted_time_is_counted_too() -> None:
+    async with Simulator(FAST) as simulator:
+        simulator.says(429, retry_after=30)
+        for pause_s in (10, 25, 0):
+            await ask(simulator)
+            await asyncio.sleep(pause_s)
+
+    assert simulator.stats.early == 1
 
 
 @pytest.mark.parametrize("stream", [False, True])
