@@ -3,7 +3,7 @@
 PY ?= python3
 JOB ?= quickstart
 BIN := .venv/bin/
-PIP := $(BIN)python -m pip --disable-pip-version-check install --quiet
+PIP := $(BIN)python -m pip --disable-pip-version-check install -qq
 DATA := jobs/quickstart/HumanEval.jsonl.gz
 JOBS := $(filter-out jobs/reference.toml,$(wildcard jobs/*.toml))
 
@@ -69,7 +69,8 @@ clean:                     ## remove .venv and caches; results in runs/ stay
 .venv/bin/python:
 	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	{ echo "batcher needs Python 3.11 or newer; name one: make PY=python3.12"; exit 1; }
-	@$(PY) -m venv .venv
+	@$(PY) -m venv .venv || { rm -rf .venv; \
+	echo "$(PY) cannot make environments; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 
 $(DATA): | .venv/bin/python
 	@$(BIN)python jobs/quickstart/fetch.py

@@ -211,10 +211,11 @@ def _sha256(path: Path) -> str:
 
 
 def _gist(lines: Iterable[str]) -> str:
-    """The lines that say what went wrong, errors first, short enough for one sentence."""
+    """What went wrong: the tool's last line that calls itself an error, else its last words."""
     worded = [line.strip() for line in lines if line.strip()]
     errors = [line for line in worded if line.lower().startswith("error")]
-    return " / ".join((errors or worded)[-_SHOWN_LINES:]) or "no reason given"
+    said = errors[-1:] or worded[-_SHOWN_LINES:]
+    return " / ".join(said).removeprefix("ERROR: ") or "no reason given"
 
 
 def _not_fetched(packaged: Packaged, why: str) -> ConfigError:

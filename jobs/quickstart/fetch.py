@@ -49,7 +49,7 @@ def fetch() -> None:
         if said.returncode != 0:
             lines = (said.stderr or said.stdout).strip().splitlines()
             errors = [line for line in lines if line.lower().startswith("error")]
-            raise RuntimeError(" / ".join((errors or lines or ["no reason given"])[-3:]))
+            raise RuntimeError((errors or lines or ["no reason given"])[-1].removeprefix("ERROR: "))
         for wheel in Path(folder).glob("*.whl"):
             with zipfile.ZipFile(wheel) as archive:
                 archive.extractall(folder)
