@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 import batcher
-from batcher.cli import check, rehearse, run, simulate, try_one
+from batcher.cli import check, rehearse, run, simulate, try_one, verify
 from batcher.errors import BatcherError, Exit
 from batcher.secret import Redactor
 
@@ -91,6 +91,7 @@ for _name, _command, _examples in (
     ("check", check.check, check.EXAMPLES),
     ("rehearse", rehearse.rehearse, rehearse.EXAMPLES),
     ("simulate", simulate.simulate, simulate.EXAMPLES),
+    ("verify", verify.verify, verify.EXAMPLES),
 ):
     app.command(
         _name,

@@ -54,7 +54,7 @@ class Dispatcher:
             turn = self._try_turn()
             if turn is not None:
                 return turn
-        if self._is_over():
+        if self._closed or self._is_over():
             self.close()
             return None
         future: asyncio.Future[Turn | None] = asyncio.get_running_loop().create_future()

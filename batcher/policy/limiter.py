@@ -271,7 +271,7 @@ class Limiter:
             reason = f"the server asks to wait {wait:.3g} s"
             events.append(Paused(scope=self._scope, reason=reason, wait_s=wait))
         self._paused_until = until
-        self._tracker.pause(until)
+        self._tracker.pause(until, now)
 
     # -- headers
 

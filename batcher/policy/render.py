@@ -5,6 +5,7 @@ the wire is each provider's matter.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 from batcher.errors import InvalidRow
 from batcher.job import Request
 from batcher.policy.shapes import kind_of, not_an_object, shaped_prompt
-from batcher.records import Prompt, RowId
+from batcher.records import Prompt, Row, RowId
 
 
 def make_renderer(template_text: str | None = None) -> Callable[[Mapping[str, Any]], Prompt]:
@@ -59,6 +60,14 @@ def row_id(data: Any, line: int, id_field: str | None = None) -> RowId:
         f"`{name}` is {what} and cannot name the row",
         hint="give it a text or a number, or leave the field out: the line number names the row",
     )
+
+
+def row_name(row: Row, id_field: str | None = None) -> RowId:
+    """The id in a row's record, also of a row that cannot be asked: its line number then."""
+    if row.problem is None:
+        with suppress(InvalidRow):
+            return row_id(row.data, row.line, id_field)
+    return RowId(str(row.line))
 
 
 def effective(request: Request, prompt: Prompt) -> Request:

@@ -36,16 +36,22 @@ _JITTER_S = 0.02  # attempts overtake one another on the way
 _PRIOR = (1.0, 500.0, 100.0)  # tokens a request is meant to have by published tiers
 _PRIOR_WEIGHT = 1.5
 _SURE = 1.0  # evidence it takes to change the unit
+_WIDEST = 3.0
+_PEAK = 2.5  # what was saved up is spent at this multiple of the rate: order survives the way
+_DIP_S = 0.02  # a sender woken late may catch up by this much
 _MARKS = 10
+_ENOUGH = 8.0  # attempts between two refusals for their rate to be taken as it is
+_SLOWEST_S = 60.0  # an attempt a minute, at least
 
 
 class _Mark:
-    """A refusal: when it was sent, what had been admitted by then, and its size."""
+    """A refusal: when it was sent, its size, what had been admitted and what lost by then."""
 
-    __slots__ = ("cost", "sent", "total")
+    __slots__ = ("cost", "lost", "sent", "total")
 
-    def __init__(self, ticket: Ticket) -> None:
+    def __init__(self, ticket: Ticket, lost: float) -> None:
         self.sent = ticket.sent
+        self.lost = lost
         self.total = list(ticket.total)
         self.cost = ticket.cost
 
@@ -63,6 +69,7 @@ class Tracker:
     __slots__ = (
         "_at",
         "_biggest",
+        "_capacity",
         "_cluster",
         "_clustered",
         "_epoch",
@@ -70,7 +77,10 @@ class Tracker:
         "_excess",
         "_hold_s",
         "_level",
+        "_lost",
         "_marks",
+        "_next_at",
+        "_pause_s",
         "_paused_until",
         "_pinned",
         "_reacted_at",
@@ -88,6 +98,10 @@ class Tracker:
         self.ceiling = math.inf
         self._marks: deque[_Mark] = deque(maxlen=_MARKS)
         self._level = 0.0
+        self._lost = 0.0  # refill that found the bucket full while we stood still
+        self._capacity = math.inf  # what the bucket holds, as far as standing still has shown
+        self._pause_s = 0.0
+        self._next_at = -math.inf
         self._at = 0.0
         self._biggest = 1.0
         self._epoch = 0.0  # when the present hold began
@@ -121,17 +135,23 @@ class Tracker:
 
     def wait_s(self, cost: Sequence[float], now: float) -> float:
         """Seconds until an attempt of this cost may go."""
-        pace = self._fill(now, cost[self.unit])
-        short = cost[self.unit] - self._level
-        return short / pace if short > 1e-9 * cost[self.unit] else 0.0
+        units = cost[self.unit]
+        pace = self._fill(now, units)
+        short = units - self._level
+        wait = short / pace if short > 1e-9 * units else 0.0
+        return max(wait, self._next_at - now)
 
     def _fill(self, now: float, cost: float) -> float:
         pace = self.pace(now)
         at, level = self._at, self._level
         if now > at:
             if self._paused_until > at:  # refilled while standing still: not to be lost
-                level += self.rate * (min(now, self._paused_until) - at)
-                at = min(now, self._paused_until)
+                until = min(now, self._paused_until)
+                level += self.rate * (until - at)
+                at = until
+                if level > self._capacity:
+                    self._lost += level - self._capacity
+                    level = self._capacity
             most = max(self._biggest, cost, _BURST_S * self.rate)
             if level < most:
                 level = min(most, level + pace * (now - at))
@@ -146,6 +166,7 @@ class Tracker:
         cost = ticket.cost[self.unit]
         self._fill(now, cost)
         self._level -= cost
+        self._next_at = max(self._next_at, now - _DIP_S) + cost / (_PEAK * self.rate)
         self._biggest = max(cost, self._biggest * 0.999)
         ticket.is_probe = now - self._epoch > self._hold_s
         if now - self._sent_at > 2.0 + 4.0 * cost / self.rate and now > self._paused_until + 2.0:
@@ -204,7 +225,7 @@ class Tracker:
         if ticket.sent <= self._reacted_at:
             self._clustered += 1
             return None
-        self._cluster += 0.3 * (1.0 + self._clustered - self._cluster)
+        self._cluster += 0.3 * (min(_WIDEST, 1.0 + self._clustered) - self._cluster)
         self._clustered = 0
         self._reacted_at = now
         was = self.rate if self.is_on else math.inf
@@ -216,33 +237,47 @@ class Tracker:
             self._biggest = ticket.cost[self.unit]
             window_s = 0.0
         else:
-            window_s = self._estimate(ticket, now)
+            self._size_up(ticket, mean[self.unit])
+            window_s = self._estimate(ticket, mean[self.unit], now)
         self._bound(ticket, retry_after_s)
-        self._marks.append(_Mark(ticket))
+        self._marks.append(_Mark(ticket, self._lost))
         self._restart(ticket, admitted, mean, window_s, now)
         kind = "cut" if self.rate < was * 0.999 else "found"
         return f"{kind}: 429 without headers, estimate {self.rate:.3g} {UNITS[self.unit]}/s"
 
     # -- estimating
 
-    def _estimate(self, ticket: Ticket, now: float) -> float:
+    def _size_up(self, ticket: Ticket, mean: float) -> None:
+        """A refusal while savings are being spent tells what the bucket can save."""
+        since = ticket.sent - self._paused_until
+        if not 0.0 <= since < self._pause_s or self._level < 2.0 * mean or len(self._marks) < 2:
+            return
+        saved = self.rate * self._pause_s
+        held = min(saved, self._capacity) - self._level
+        self._lost += self._level
+        self._level = 0.0
+        self._capacity = max(mean, held)
+
+    def _estimate(self, ticket: Ticket, mean: float, now: float) -> float:
         """Set the rate from this and earlier refusals; returns the seconds it rests upon."""
         unit, was = self.unit, self.rate
-        low, high, best, window_s = 0.0, math.inf, 0.0, 0.0
+        low, high, best, window_s = 0.0, math.inf, was, 0.0
         keep = 0
         for mark in reversed(self._marks):
             lasted = ticket.sent - mark.sent
             if lasted <= 0.0:
                 continue
             half = 0.5 * (ticket.cost[unit] + mark.cost[unit])
-            passed = ticket.total[unit] - mark.total[unit]
+            passed = ticket.total[unit] - mark.total[unit] + self._lost - mark.lost
             passed += 0.5 * (ticket.cost[unit] - mark.cost[unit])
             rate = max(0.0, passed) / lasted
             slack = (half + _JITTER_S * was) / lasted
             if rate - slack > high or rate + slack < low:
                 break
             low, high = max(low, rate - slack), min(high, rate + slack)
-            best, window_s = rate, lasted
+            if passed > _ENOUGH * mean:
+                best = rate
+            window_s = lasted
             keep += 1
         if not keep:
             return 0.0
@@ -257,7 +292,7 @@ class Tracker:
             self.rate = max(self.rate, min(1.5 * self.rate, 0.97 * math.sqrt(self.rate * pace)))
             self._marks.clear()
             window_s = 0.0
-        self.rate = max(self.rate, 1e-6)
+        self.rate = max(self.rate, mean / _SLOWEST_S)
         return window_s
 
     def _bound(self, ticket: Ticket, retry_after_s: float | None) -> None:
@@ -281,7 +316,7 @@ class Tracker:
     ) -> None:
         unit = self.unit
         per_s = self.rate / max(1e-9, mean[unit])
-        shortest = max(_FIRST_HOLD_S, _FIRST_HOLD_REQUESTS / per_s)
+        shortest = max(_FIRST_HOLD_S, min(_HOLD_S, _FIRST_HOLD_REQUESTS / per_s))
         longest = max(_HOLD_S, _HOLD_REQUESTS * self._cluster / per_s)
         self._hold_s = min(_LONGEST_HOLD_S, max(shortest, min(longest, window_s)))
         unsure = 1.0 / max(1.0, window_s * per_s)
@@ -292,8 +327,10 @@ class Tracker:
         self._level = min(left, 0.0)
         self._at = now
 
-    def pause(self, until: float) -> None:
+    def pause(self, until: float, now: float) -> None:
         """Nothing is sent until then; what is refilled meanwhile is not lost."""
+        self._pause_s = until - now
+        self._capacity *= 1.05  # may have been underestimated
         self._paused_until = max(self._paused_until, until)
         self._epoch = max(self._epoch, until)
 

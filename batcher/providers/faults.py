@@ -97,7 +97,7 @@ def failure_of(response: Response, table: Table, *, error: dict[str, Any] | None
     body = read_json(response.body) if error is None else {"error": error}
     status = response.status
     fault = fault_in(body)
-    message = fault.message or what_came(response)
+    message = fault.message if fault.message.strip() else what_came(response)
     if 200 <= status < 300:
         if not _holds_error(body):
             fault, message = Fault("", ()), what_came(response) + _other_format(body, table)
@@ -185,8 +185,8 @@ def _names(error: dict[str, Any]) -> tuple[str, ...]:
         error.get("type"),
         figures,
     )
-    texts = (text_of(name) for name in told)
-    return tuple(one_line(name, _NAME_CHARS) for name in texts if name and name != "error")
+    texts = (one_line(text_of(name) or "", _NAME_CHARS) for name in told)
+    return tuple(text for text in texts if text and text != "error")
 
 
 def _code(error: dict[str, Any]) -> int | None:

@@ -75,6 +75,8 @@ class Parser:
         Raises:
             MalformedError: Nothing more can be read from this connection.
         """
+        if not self._rest and self._head is None and (request := _whole_request(data)) is not None:
+            return [request]
         self._rest += data
         found = []
         while (request := self._take()) is not None:
@@ -92,14 +94,7 @@ class Parser:
             return None
         self._head = None
         self.wants_continue = False
-        return Request(
-            method=head.method,
-            path=head.path,
-            query=head.query,
-            headers=head.headers,
-            body=body,
-            keep_alive=head.keep_alive,
-        )
+        return _request(head, body)
 
     def _take_head(self) -> bool:
         end = self._rest.find(b"\r\n\r\n")
@@ -141,6 +136,28 @@ class Parser:
             if len(self._chunks) > MAX_BODY_BYTES:
                 raise MalformedError(413, "request exceeds the maximum size")
             del rest[: end + 2 + size + 2]
+
+
+def _whole_request(data: bytes) -> Request | None:
+    """The request that `data` is and nothing else, as nearly always; None when it is not so."""
+    end = data.find(b"\r\n\r\n")
+    if end < 0:
+        return None
+    head = _read_head(data[:end])
+    if head.length is None or len(data) != end + 4 + head.length:
+        return None
+    return _request(head, data[end + 4 :])
+
+
+def _request(head: _Head, body: bytes) -> Request:
+    return Request(
+        method=head.method,
+        path=head.path,
+        query=head.query,
+        headers=head.headers,
+        body=body,
+        keep_alive=head.keep_alive,
+    )
 
 
 # A client repeats itself: with equal lengths of body its heads are equal bytes. Reading one anew

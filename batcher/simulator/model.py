@@ -63,6 +63,8 @@ class Model:
 def _ended(
     ask: Ask, fault: FaultKind | None, text: str, output_tokens: int
 ) -> tuple[str, Stop, int]:
+    if fault is None and ask.max_tokens:
+        return text, Stop.END, output_tokens
     match fault:
         case FaultKind.TRUNCATED:
             return text[: len(text) // 2], Stop.LENGTH, ask.max_tokens

@@ -8,14 +8,16 @@ parsed whole, and counted as odd when it is no record. verify.py proves more, an
 import re
 from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import orjson
 
 from batcher.records import Fingerprint, Status
 from batcher.storage.faults import storage_error
 from batcher.storage.results import FAILURES, RESULTS
+from batcher.storage.tail import sound_end
 
 _BUFFER = 1 << 18
 _AHEAD = 1 << 24  # a line number further beyond the rest than this is kept apart
@@ -114,8 +116,11 @@ class Ledger:
     def _read(self, path: Path, *, careful: bool) -> None:
         """One microsecond a line; `careful` looks for NULs in each."""
         match, marks, codes = _HEAD.match, self._marks, _CODES
+        end = sound_end(path)
         with path.open("rb", buffering=_BUFFER) as file:
-            for line in file:
+            torn = file.seek(0, 2) > end
+            file.seek(0)
+            for line in self._lines_before(file, end) if torn else file:
                 head = match(line)
                 if head and line[-2] == _CLOSING_BRACE and not (careful and 0 in line):
                     digits, status = head.groups()
@@ -135,6 +140,14 @@ class Ledger:
                     self.duplicates += 1
                 elif self._prints is not None:
                     self._note_print(self._prints, number, line)
+
+    def _lines_before(self, file: BinaryIO, end: int) -> Iterator[bytes]:
+        """The lines of a file whose end is torn, without that end."""
+        while end > 0:
+            line = file.readline(end)
+            end -= len(line)
+            yield line
+        self.odd += sum(1 for line in file if line.strip())
 
     def _note_print(self, prints: "array[int]", number: int, line: bytes) -> None:
         if len(prints) < len(self._marks):

@@ -55,24 +55,46 @@ def repair_tail(path: Path) -> Repair | None:
         os.close(fd)
 
 
-def _repair(fd: int, path: Path) -> Repair | None:
-    end = os.fstat(fd).st_size
+def sound_end(path: Path) -> int:
+    """Where `repair_tail` would let this file end, its missing newline not counted.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return _sound_end(fd)[0]
+    finally:
+        os.close(fd)
+
+
+def _sound_end(fd: int) -> tuple[int, bool]:
+    """Offset after the last JSON object and its newline, and whether it has that newline."""
+    end = before = os.fstat(fd).st_size
     start = size = 0
-    before = end
     while before and not size:  # walk back over whatever is no record
         start = _line_start(fd, before)
         size = _object_size(os.pread(fd, before - start, start))
         before = start
-    keep = start + size
-    rest = os.pread(fd, end - keep, keep)
-    newline = rest.find(b"\n") + 1 if size and not rest.partition(b"\n")[0].strip() else 0
-    keep, odd = keep + newline, rest[newline:]
-    if not odd and (newline or not size):
+    if not size:
+        return 0, True
+    after = os.pread(fd, min(end - start - size, _BLOCK), start + size)
+    head, newline, _ = after.partition(b"\n")
+    if newline and not head.strip():
+        return start + size + len(head) + 1, True
+    return start + size, False
+
+
+def _repair(fd: int, path: Path) -> Repair | None:
+    end = os.fstat(fd).st_size
+    keep, has_newline = _sound_end(fd)
+    if keep == end and has_newline:
         return None
+    odd = os.pread(fd, end - keep, keep)
     if odd.strip():
         quarantine(path.parent, path.name, keep, odd, why="torn end of the file")
     os.ftruncate(fd, keep)
-    if size and not newline:
+    if not has_newline:
         os.pwrite(fd, b"\n", keep)
     os.fsync(fd)
     return Repair(file=path.name, offset=keep, cut_bytes=len(odd))

@@ -12,7 +12,7 @@ from batcher.cli import main as cli
 from batcher.errors import ConfigError, LockedError
 
 HEAVY = ("aiohttp", "jinja2", "rich", "uvloop", "structlog", "batcher.launch", "batcher.build")
-VERBS = ("run", "try", "check", "rehearse", "simulate")
+VERBS = ("run", "try", "check", "rehearse", "simulate", "verify")
 A_KEY = "sk-" + "ant-api03-" + "b2" * 20
 
 

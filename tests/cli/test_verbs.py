@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 
+import orjson
 import pytest
 
 from batcher.cli import main as cli
@@ -114,6 +115,105 @@ class TestTry:
         shown = capsys.readouterr().out
         assert "\x1b" not in shown
         assert "[red]x" in shown
+
+
+@pytest.mark.socket
+class TestRun:
+    def test_rows_and_flags_are_enough(self, here, capsys):
+        words = ("rows.jsonl", "-p", "simulated", "-o", "out", "--no-response", "-q", *FAST)
+
+        assert call("run", *words) == 0
+        records = [orjson.loads(line) for line in (here / "out/results.jsonl").open("rb")]
+        assert sorted(record["line"] for record in records) == [1, 2]
+        assert all("response" not in record for record in records)
+        assert capsys.readouterr() == ("", "")
+
+    def test_rows_that_failed_are_exit_1_and_the_screen_says_where(self, here, capsys):
+        words = ("--set", "simulator.faults.404=1", "-p", "simulated", *FAST)
+
+        assert call("run", "rows.jsonl", *words) in {1, 3}
+        assert "runs/rows/failures.jsonl" in capsys.readouterr().err
+
+    def test_fresh_leaves_the_first_records_alone(self, here):
+        words = ("rows.jsonl", "-p", "simulated", "-o", "out", "-q", *FAST)
+
+        assert [call("run", *words), call("run", *words, "--fresh")] == [0, 0]
+        assert (here / "out/results.jsonl").exists()
+        assert (here / "out-2/results.jsonl").exists()
+
+    def test_rows_may_come_through_a_pipe(self, here):
+        words = [sys.executable, "-m", "batcher", "run", "-", "-p", "simulated", "-o", "out", *FAST]
+        done = subprocess.run(words, input=b'{"prompt": "hi"}\n', capture_output=True, check=False)
+
+        assert done.returncode == 0, done.stderr
+        assert (here / "out/results.jsonl").read_bytes().count(b"\n") == 1
+
+    def test_a_terminal_as_input_is_refused(self, here, capsys, monkeypatch):
+        monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+
+        assert call("run", "-", "-p", "simulated") == 2
+        assert "pipe them in" in capsys.readouterr().err
+
+    def test_rehearsing_a_job_needs_no_key_and_leaves_its_output_alone(self, here):
+        assert call("rehearse", "good.toml", "-q", *FAST) == 0
+        assert (here / "runs/rehearsal/good/results.jsonl").exists()
+        assert not (here / "runs/good").exists()
+
+
+@pytest.mark.socket
+class TestVerify:
+    @pytest.fixture
+    def out(self, here):
+        """The output of a finished run over rows of every kind of id."""
+        rows = b'{"prompt": "a", "id": "x"}\n{"prompt": "b", "n": 7}\nbroken\n\n{"id": {}}\n[1]\n'
+        (here / "rows.jsonl").write_bytes(rows)
+        words = ("rows.jsonl", "-p", "simulated", "-o", "out", "--id-field", "n", "-q", *FAST)
+        assert call("run", *words) == 1
+        return here / "out"
+
+    def test_a_finished_run_is_proven(self, out, capsys):
+        assert call("verify", "out") == 0
+        assert capsys.readouterr().out == (
+            "out: 5 rows, 5 records (3 invalid, 2 ok): every row has exactly one.\n"
+        )
+
+    def test_a_second_record_is_found_and_repaired(self, out, capsys):
+        with (out / "results.jsonl").open("r+b") as file:
+            first = file.readline()
+            file.seek(0, 2)
+            file.write(first + b"half a rec")
+
+        assert call("verify", "out") == 1
+        assert "second ones of their row" in capsys.readouterr().err
+        assert call("verify", "out", "--repair") == 0
+        assert "quarantine.jsonl" in capsys.readouterr().out
+        assert call("verify", "out") == 0
+
+    def test_a_lost_record_is_found(self, out, capsys):
+        (out / "results.jsonl").write_bytes(b"")
+
+        assert call("verify", "out") == 1
+        assert "2 input rows have lost their record: 1, 2" in capsys.readouterr().err
+
+    def test_the_input_may_have_moved(self, out, here, capsys):
+        (here / "rows.jsonl").rename(here / "moved.jsonl")
+
+        assert call("verify", "out") == 2
+        assert call("verify", "out", "--input", "moved.jsonl") == 0
+
+    @pytest.mark.parametrize(
+        ("name", "says"),
+        [
+            ("nowhere", "does not exist"),
+            ("rows.jsonl", "is a file; name the output directory"),
+            ("empty", "is no output directory of batcher"),
+        ],
+    )
+    def test_what_is_no_output_is_refused(self, here, capsys, name, says):
+        (here / "empty").mkdir()
+
+        assert call("verify", name) == 2
+        assert says in capsys.readouterr().err
 
 
 @pytest.mark.socket

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from batcher.errors import ConfigError, InvalidRow
 from batcher.job import ROW_SETTINGS, Request
-from batcher.policy.render import effective, make_renderer, row_id
+from batcher.policy.render import effective, make_renderer, row_id, row_name
 from batcher.policy.shapes import _FORMS
-from batcher.records import Prompt
+from batcher.records import Prompt, Row
 
 ask = make_renderer()
 USER_HI = [{"role": "user", "content": "hi"}]
@@ -332,6 +332,18 @@ class TestRowId:
     def test_a_line_without_fields_is_refused(self):
         with pytest.raises(InvalidRow, match="null"):
             row_id(None, 1)
+
+    @pytest.mark.parametrize(
+        ("row", "expected"),
+        [
+            (Row(line=3, data={"id": "a"}), "a"),
+            (Row(line=3, data={"id": {}}), "3"),
+            (Row(line=3, data=[]), "3"),
+            (Row(line=3, problem="not JSON"), "3"),
+        ],
+    )
+    def test_a_row_that_cannot_be_named_is_called_by_its_line(self, row, expected):
+        assert row_name(row) == expected
 
 
 class TestEffective:
