@@ -123,16 +123,23 @@ class TestRun:
         words = ("rows.jsonl", "-p", "simulated", "-o", "out", "--no-response", "-q", *FAST)
 
         assert call("run", *words) == 0
-        records = [orjson.loads(line) for line in (here / "out/results.jsonl").open("rb")]
+        lines = (here / "out/results.jsonl").read_bytes().splitlines()
+        records = [orjson.loads(line) for line in lines]
         assert sorted(record["line"] for record in records) == [1, 2]
         assert all("response" not in record for record in records)
         assert capsys.readouterr() == ("", "")
 
     def test_rows_that_failed_are_exit_1_and_the_screen_says_where(self, here, capsys):
+        words = ("--set", "simulator.faults.truncated=1", "-p", "simulated", *FAST)
+
+        assert call("run", "rows.jsonl", *words) == 1
+        assert "runs/rows/failures.jsonl" in capsys.readouterr().err
+
+    def test_a_run_that_cannot_succeed_is_exit_3_with_the_fix(self, here, capsys):
         words = ("--set", "simulator.faults.404=1", "-p", "simulated", *FAST)
 
-        assert call("run", "rows.jsonl", *words) in {1, 3}
-        assert "runs/rows/failures.jsonl" in capsys.readouterr().err
+        assert call("run", "rows.jsonl", *words) == 3
+        assert "check request.model" in " ".join(capsys.readouterr().err.split())
 
     def test_fresh_leaves_the_first_records_alone(self, here):
         words = ("rows.jsonl", "-p", "simulated", "-o", "out", "-q", *FAST)
