@@ -83,16 +83,16 @@ class Report:
 
     def sentences(self) -> list[str]:
         """What is wrong, for a person; none when all is well."""
-        missing = "have lost their record" if self.finished else "wait for the next run"
+        missing = "whose record is lost" if self.finished else "that wait for the next run"
         kinds = (
-            (self.missing, f"input rows {missing}"),
-            (self.repeated, "records are second ones of their row; --repair moves them away"),
-            (self.strangers, "records belong to no row of the input"),
-            (self.mismatched, "records have another id than their input row"),
-            (self.odd, "lines are no records; --repair moves them away"),
-            (self.misplaced, "records are in the wrong file; --repair moves them"),
+            (self.missing, f"input lines {missing}"),
+            (self.repeated, "second records of a row, which --repair moves away"),
+            (self.strangers, "records that belong to no row of the input"),
+            (self.mismatched, "records whose id is not that of their input row"),
+            (self.odd, "lines that are no records, which --repair moves away"),
+            (self.misplaced, "records in the wrong file, which --repair moves"),
         )
-        found = [f"{each.count} {what}: {_listed(each)}" for each, what in kinds if each.count]
+        found = [f"{what}: {each.count} ({_listed(each)})" for each, what in kinds if each.count]
         return found + self.disagreements
 
 
