@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batcher.records import Response
@@ -118,6 +118,7 @@ def test_any_json_means_something(
 
 
 @EVERY
+@settings(max_examples=60)
 @given(data=st.data(), status=statuses)
 def test_a_body_of_almost_the_right_shape_means_something(
     suite: type[Contract], data: st.DataObject, status: int
@@ -135,6 +136,7 @@ def test_a_body_of_almost_the_right_shape_means_something(
 
 
 @EVERY
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_stream_of_odd_events_means_something(
     suite: type[Contract], data: st.DataObject
