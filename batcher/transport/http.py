@@ -4,7 +4,6 @@ Adds the key to the request, bounds the whole exchange by one deadline, turns ev
 the network into a Failure by one table, and masks the key in whatever comes back.
 """
 
-import asyncio
 from collections.abc import Mapping
 from urllib.request import getproxies, proxy_bypass
 
@@ -13,8 +12,9 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from batcher.errors import ConfigError
-from batcher.records import AuthStyle, Failure, FailureKind, KeyRef, Response, Wire
+from batcher.records import AuthStyle, Failure, KeyRef, Response, Wire
 from batcher.secret import Redactor, Secret
+from batcher.transport.deadline import Deadline
 from batcher.transport.faults import NETWORK_FAULTS, failure_of
 
 _MOST_BODY_BYTES = 256 * 1024 * 1024  # an answer is kilobytes; an endless one must not fill memory
@@ -58,29 +58,24 @@ class HttpTransport:
         """One exchange within deadline_s; every fault of server or network is a value."""
         session = self._session or self._open()
         url = self._urls.get((key.base_url, wire.path)) or self._url(key.base_url, wire.path)
-        try:
-            async with (
-                asyncio.timeout(deadline_s),
-                session.post(
+        with Deadline(deadline_s) as deadline:
+            try:
+                async with session.post(
                     url,
                     data=wire.body,
                     headers=self._headers(wire, key),
                     allow_redirects=False,
                     proxy=self._proxies[key.base_url],
-                ) as response,
-            ):
-                body = await self._read(response)
-                headers = response.headers
-                status = response.status
-        except TimeoutError as fault:
-            if isinstance(fault, aiohttp.ConnectionTimeoutError):
+                ) as response:
+                    body = await self._read(response)
+            except NETWORK_FAULTS as fault:
                 return self._masked(failure_of(fault))
-            return Failure(
-                kind=FailureKind.TIMEOUT, message=f"no whole answer within {deadline_s:g} s"
+            return Response(
+                status=response.status,
+                headers=response.headers,
+                body=self._redactor.clean(body),
             )
-        except NETWORK_FAULTS as fault:
-            return self._masked(failure_of(fault))
-        return Response(status=status, headers=headers, body=self._redactor.clean(body))
+        return deadline.failure
 
     async def close(self) -> None:
         """Let the connections go."""

@@ -111,8 +111,8 @@ def test_a_signal_drains_and_the_next_run_finishes(simulate, tmp_path: Path) -> 
 
 
 def test_a_second_run_in_the_same_directory_is_refused(simulate, tmp_path: Path) -> None:
-    simulator = simulate(latency_ms=300)
-    prompts = write_prompts(tmp_path / "prompts.jsonl", 200)
+    simulator = simulate(latency_ms=8000, latency_sigma=0)
+    prompts = write_prompts(tmp_path / "prompts.jsonl", 3)
     out = tmp_path / "out"
     first = subprocess.Popen(
         command(prompts, out, simulator.base_url), env=environment(), stderr=subprocess.DEVNULL
@@ -126,4 +126,5 @@ def test_a_second_run_in_the_same_directory_is_refused(simulate, tmp_path: Path)
         first.wait()
 
     assert second.returncode == 75, second.stderr
-    assert run_batcher(prompts, out, simulator.base_url).returncode == 0
+    third = run_batcher(prompts, out, simulator.base_url)
+    assert third.returncode == 0, third.stderr
