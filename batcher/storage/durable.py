@@ -113,7 +113,7 @@ class AppendFile:
             if not still_there:
                 raise StorageError(
                     f"{self.path} was removed, moved or replaced while it was being written, and "
-                    f"what this run wrote to it may be gone; put it back, {AGAIN}"
+                    f"what this run wrote to it may be gone; put it back, {AGAIN}."
                 )
             self._synced = size
 

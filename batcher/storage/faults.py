@@ -56,4 +56,4 @@ def input_error(path: Path, fault: OSError) -> InputError:
 def _sentence(path: Path, doing: str, fault: OSError) -> str:
     default = (os.strerror(fault.errno) if fault.errno else str(fault), f"mend that, {AGAIN}")
     what, fix = _SAYING.get(fault.errno or 0, default)
-    return f"cannot {doing} {path}: {what}; {fix}"
+    return f"cannot {doing} {path}: {what}; {fix}."

@@ -116,7 +116,7 @@ def diff(old: Mapping[str, Any], new: Mapping[str, Any], *, name: str = "request
     Args:
         old: Of the earlier run.
         new: Of this one.
-        name: What the tree is called.
+        name: What the tree is called; empty for a tree whose branches have names enough.
     """
     before, after = dict(_leaves(old, name)), dict(_leaves(new, name))
     return [
@@ -130,7 +130,7 @@ def _leaves(value: Any, name: str) -> Iterator[tuple[str, str]]:
     """Dotted names with what they are set to; what is not set has no name."""
     if isinstance(value, Mapping):
         for key, each in value.items():
-            yield from _leaves(each, f"{name}.{key}")
+            yield from _leaves(each, f"{name}.{key}" if name else str(key))
     elif value is not None and value != []:
         yield name, orjson.dumps(value, default=str).decode()
 

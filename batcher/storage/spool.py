@@ -5,6 +5,7 @@ of it is used. On resume it is replayed, compared with the stream when one is su
 and the stream goes on where the copy ends.
 """
 
+import asyncio
 import os
 import select
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -78,6 +79,7 @@ class SpooledSource:
         self._path = spool_path
         self._name = name
         self._max_line_bytes = max_line_bytes
+        self._synced_bytes = 0
 
     async def rows(self, settled: Settled) -> AsyncIterator[Row]:
         """Yield unsettled rows in input order; a bad line is a row with a problem.
@@ -89,46 +91,46 @@ class SpooledSource:
         """
         picker = None if self._choice.is_all else Picker(self._choice)
         cutter = LineCutter(max_line_bytes=self._max_line_bytes)
-        text = Feed(self._text())
+        incoming = _Incoming(self._incoming())
+        copy = await asyncio.to_thread(AppendFile, self._path)
         try:
-            while block := await text.next():
-                for row in unsettled(cutter.feed(block), settled, picker, self._max_line_bytes):
-                    yield row
-                if picker and picker.is_done:
-                    return
+            for text, is_new in ((self._replayed(incoming), False), (incoming.rest(), True)):
+                feed = Feed(text)
+                try:
+                    while block := await feed.next():
+                        if is_new:
+                            await self._keep(copy, block)
+                        for row in unsettled(
+                            cutter.feed(block), settled, picker, self._max_line_bytes
+                        ):
+                            yield row
+                        if picker and picker.is_done:
+                            return
+                finally:
+                    feed.close()
+            await asyncio.to_thread(copy.sync)
+            self.complete = self.complete or incoming.came or not copy.size
+            self.is_short = not self.complete
             if cutter.holds and self.complete:  # else the line's end is still to come
                 for row in unsettled(cutter.flush(), settled, picker, self._max_line_bytes):
                     yield row
         finally:
-            text.close()
+            copy.close()
 
-    def _text(self) -> Iterator[bytes]:
-        """The whole input: the copy, then what goes beyond it, copied before it is given."""
-        spool = AppendFile(self._path)
-        try:
-            fresh = _Incoming(self._incoming())
-            yield from self._replayed(fresh)
-            synced = spool.size
-            while block := fresh.take():
-                spool.append(block)
-                yield block
-                if spool.size - synced > _SYNC_BYTES:
-                    spool.sync()
-                    synced = spool.size
-            spool.sync()
-            self.complete = self.complete or fresh.came or not spool.size
-            self.is_short = not self.complete
-        finally:
-            spool.close()
+    async def _keep(self, copy: AppendFile, block: bytes) -> None:
+        copy.append(block)
+        if copy.size - self._synced_bytes > _SYNC_BYTES:
+            self._synced_bytes = copy.size
+            await asyncio.to_thread(copy.sync)
 
-    def _replayed(self, fresh: "_Incoming") -> Iterator[bytes]:
+    def _replayed(self, incoming: "_Incoming") -> Iterator[bytes]:
         """The copy as it was, each part compared with the stream before it is given."""
         lines = 0
         try:
             with self._path.open("rb") as copy:
                 while old := copy.read(BLOCK):
-                    new = fresh.exactly(len(old))
-                    if fresh.came and new != old:
+                    new = incoming.exactly(len(old))
+                    if incoming.came and new != old:
                         raise self._other_input(old, new, lines)
                     lines += old.count(b"\n")
                     yield old
@@ -172,10 +174,12 @@ class _Incoming:
         self._held = b""
         self.came = False
 
-    def take(self) -> bytes:
-        """Whatever is next; none at the end."""
-        held, self._held = self._held, b""
-        return held or self._next()
+    def rest(self) -> Iterator[bytes]:
+        """Everything that was not yet taken, as it comes."""
+        if self._held:
+            yield self._held
+        while block := self._next():
+            yield block
 
     def exactly(self, size: int) -> bytes:
         """The next bytes, fewer only at the end."""

@@ -65,6 +65,7 @@ def test_a_difference_is_named_in_words() -> None:
         "request.temperature: (not set) → 0.3",
     ]
     assert diff(old, dict(old)) == []
+    assert diff({"a": {"b": 1}}, {"a": {"b": 2}}, name="") == ["a.b: 1 → 2"]
     assert diff({"sha": "a"}, {"sha": "b"}, name="template") == ['template.sha: "a" → "b"']
 
 
