@@ -21,7 +21,7 @@ def prompt_hash(prompt: str) -> str:
 
 def answer_text(prompt: str, digest: str) -> str:
     """The answer to a prompt whose hash is known already."""
-    words = " ".join(prompt[:200].split()[:_WORDS])[:_WORDS_CHARS]
+    words = " ".join(prompt[:200].split(None, _WORDS)[:_WORDS])[:_WORDS_CHARS]
     return f"Answer {digest} to: {words}"
 
 

@@ -8,7 +8,6 @@ Runs inside the caller's loop and takes every time from it, a virtual clock's to
 
 import asyncio
 import math
-import socket
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 
@@ -19,13 +18,11 @@ from batcher.simulator.connection import Connection
 from batcher.simulator.exchange import Plan, Request
 from batcher.simulator.faults import fault_kind
 from batcher.simulator.keys import DEFAULT_SCOPE, Keys
+from batcher.simulator.listener import Listener
 from batcher.simulator.script import Line, Received, Script, What
 from batcher.simulator.slots import Slots
 from batcher.simulator.stats import Stats
 from batcher.simulator.vendor import Vendor
-
-_BACKLOG = 4096  # ten thousand clients connect at once
-_BIND_TRIES = 50
 
 
 class Simulator:
@@ -52,16 +49,12 @@ class Simulator:
     ) -> None:
         self.settings = settings or Settings()
         self.stats = Stats(deliveries=deliveries, times=times)
-        self.host = ""
-        self.port = 0
         self._keys = Keys(keys)
         self._vendor = Vendor(self.settings, keys=self._keys, scopes=scopes or {}, stats=self.stats)
         self._vendor.script = script
         self._slots = Slots(self.settings.slots)
         self._connections: set[Connection] = set()
-        self._server: asyncio.Server | None = None
-        self._placeholder: socket.socket | None = None
-        self._reopening: asyncio.Task[None] | None = None
+        self._listener = Listener(self._connected, self._drop_all)
 
     # Starting and stopping
 
@@ -76,20 +69,14 @@ class Simulator:
         # quota that says to the millisecond when to come back.
         is_stdlib = isinstance(self._loop, asyncio.BaseEventLoop)
         self._now = self._loop.time if is_stdlib else clock.cpu
-        self._server = await self._loop.create_server(self._connected, host, port, backlog=_BACKLOG)
-        self.host = host
-        self.port = self._server.sockets[0].getsockname()[1]
+        await self._listener.open(host, port)
 
     async def stop(self) -> None:
         """Let go of everything; may be called twice."""
-        await self._forget_reopening()
-        await self._close()
-        if self._placeholder is not None:
-            self._placeholder.close()
-            self._placeholder = None
+        await self._listener.close()
 
     async def __aenter__(self) -> "Simulator":
-        if self._server is None:
+        if not self.port:
             await self.start()
         return self
 
@@ -100,6 +87,16 @@ class Simulator:
         traceback: TracebackType | None,
     ) -> None:
         await self.stop()
+
+    @property
+    def host(self) -> str:
+        """Address it listens at."""
+        return self._listener.host
+
+    @property
+    def port(self) -> int:
+        """Port it listens at; 0 before it has been started."""
+        return self._listener.port
 
     @property
     def base_url(self) -> str:
@@ -148,56 +145,20 @@ class Simulator:
         self._vendor.up()
 
     async def refuse(self, for_s: float | None = None) -> None:
-        """Refuse connections for so long, or (None) until `accept`; open ones are reset.
+        """Refuse connections for so long, or (None) until `accept`; open ones are reset."""
+        await self._listener.refuse(for_s)
 
-        The port stays ours: it is held by a socket that is bound and does not listen.
-        """
-        await self._forget_reopening()
-        await self._close()
-        if self._placeholder is None:
-            self._placeholder = await _bound(self.host, self.port)
-        if for_s is not None:
-            self._reopening = self._loop.create_task(self._accept_after(for_s))
+    def refuse_soon(self, for_s: float) -> None:
+        """The same as soon as what is being said now has been sent."""
+        self._listener.refuse_soon(for_s)
 
     async def accept(self) -> None:
         """Take connections again, on the same port."""
-        await self._forget_reopening()
-        if self._placeholder is not None:
-            listener, self._placeholder = self._placeholder, None
-            self._server = await self._loop.create_server(
-                self._connected, sock=listener, backlog=_BACKLOG
-            )
+        await self._listener.accept()
 
-    def refuse_soon(self, for_s: float) -> None:
-        """Refuse connections as soon as what is being said now has been sent."""
-        if self._reopening is not None:
-            self._reopening.cancel()
-        self._reopening = self._loop.create_task(self._refuse_then_accept(for_s))
-
-    async def _refuse_then_accept(self, for_s: float) -> None:
-        await asyncio.sleep(0.01)  # the answer to whoever asked for it leaves first
-        await self.refuse()
-        await self._accept_after(for_s)
-
-    async def _accept_after(self, for_s: float) -> None:
-        await asyncio.sleep(for_s)
-        await self.accept()
-
-    async def _forget_reopening(self) -> None:
-        task, self._reopening = self._reopening, None
-        if task is asyncio.current_task():
-            self._reopening = task  # it is what is reopening
-        elif task is not None:
-            task.cancel()
-            await asyncio.wait([task])
-
-    async def _close(self) -> None:
+    def _drop_all(self) -> None:
         for connection in tuple(self._connections):
             connection.drop()
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
-            self._server = None
 
     def _connected(self) -> Connection:
         return Connection(self, self._loop)
@@ -242,23 +203,3 @@ class Simulator:
     def leave(self, connection: Connection) -> None:
         """It gives it back."""
         self._slots.leave(connection)
-
-
-async def _bound(host: str, port: int) -> socket.socket:
-    """A socket bound to this address that does not listen.
-
-    Some loops close a listener a turn later than they say, so a few tries are made.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for _ in range(_BIND_TRIES):
-        holder = socket.socket(family, socket.SOCK_STREAM)
-        holder.setblocking(False)
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            holder.bind((host, port))
-        except OSError:
-            holder.close()
-            await asyncio.sleep(0.01)
-        else:
-            return holder
-    raise OSError(f"port {port} was taken while connections were refused")

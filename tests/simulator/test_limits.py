@@ -8,7 +8,7 @@ import pytest
 
 from batcher import clock
 from batcher.job import Simulator as Settings
-from batcher.simulator.chat import duration
+from batcher.simulator.openai import duration
 from batcher.simulator.server import Simulator
 from tests.simulator.client import Seen, ask
 
