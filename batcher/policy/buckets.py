@@ -12,9 +12,9 @@ from batcher.policy.ticket import REQUESTS, Ticket
 from batcher.records import Quota
 
 MINUTE_S = 60.0
-_MARGIN_S = 1.0  # seconds of refill kept in reserve against jitter on the way to the server ...
+_MARGIN_S = 0.5  # seconds of refill kept in reserve against jitter on the way to the server ...
 _MARGIN_SHARE = 0.08  # ... but not more than this share of a minute's limit
-_MARGIN_OF_BURST = 0.2  # ... nor of what the bucket really holds
+_MARGIN_OF_BURST = 0.1  # ... nor of what the bucket really holds
 _FOREIGN_TAU_S = 15.0  # belief in other users of the quota fades
 _FOREIGN_GAIN_S = 8.0  # how long a surplus use must last to be believed in full
 _SHARE_S = 7.0  # contended: seconds of refill that are spread over, so that every client sees the
@@ -64,7 +64,7 @@ class Dimension:
         """Take a limit from the settings: never exceeded, whatever the server allows."""
         self._ceiling = per_minute / MINUTE_S
         self.rate = self._ceiling
-        self.capacity = self.level = self.rate * burst_s
+        self.capacity = self.level = self._seen = self.rate * burst_s
         self._at = self._known_at = float("-inf")
         self._set_margin()
 
@@ -74,6 +74,8 @@ class Dimension:
         if not self.rate:
             self._known_at = now
             self.level = level
+        if capacity < self.capacity or not self._seen:
+            self._seen = min(self._seen or level, capacity)
         self.rate = min(per_minute / MINUTE_S, self._ceiling)
         self.capacity = capacity
         self.level = min(self.level, capacity)
@@ -96,7 +98,8 @@ class Dimension:
     def wait_s(self, cost: float, now: float) -> float:
         """Seconds until `cost` may be taken; what exceeds the bucket waits for a full one."""
         self.fill(now)
-        need = min(cost + self.margin, self.capacity)
+        # A reserve is kept only up to levels the bucket is known to reach.
+        need = min(cost + self.margin, max(cost, self._seen), self.capacity)
         short = need - self.level
         wait = 0.0
         if short > 1e-9 * need:

@@ -22,6 +22,7 @@ from batcher.records import Bucket, Feedback, Need, Quota, Signal
 _FULL_S = 1.0  # nothing but an answer makes room; ask again then, or at least this often
 _SHORTEST_S = 1e-4  # a wait that is lost in the rounding of `now` would never end
 _SPEED_WINDOW_S = 0.5
+_REVIEW = 32  # answers
 _KNOWN_RAMP = 3.0  # a known limit may be exceeded this far while its bucket is full
 
 
@@ -59,12 +60,13 @@ class Limiter:
         self._mean_cost = [1.0, 0.0, 0.0, 0.0]
         self._flying: dict[Ticket, None] = {}
         self._paused_until = -math.inf
+        self._reviewed = _REVIEW
         self._speed: tuple[float, float, float] = (0.0, 0.0, 0.0)  # when, how many, per second
         for bucket, limit in (stated or {}).items():
             dimension = self._dimensions[INDEX[bucket]]
             dimension.state(limit, burst_s=burst_s)
             self._known.append(dimension)
-        self._known_changed()
+        self._review()
 
     @property
     def in_flight(self) -> int:
@@ -109,8 +111,11 @@ class Limiter:
             dimension.take(cost[dimension.index], now)
             if dimension.level <= 0.0:
                 ticket.is_short = True
-        if self._tracker.is_on:
-            self._tracker.sent(ticket, now)
+        tracker = self._tracker
+        if tracker.is_on:
+            tracker.sent(ticket, now)
+        elif tracker.began > now:
+            tracker.began = now
         self._breaker.sent(ticket)
         self._ramp.sent(now)
         mean = self._mean_cost
@@ -229,6 +234,7 @@ class Limiter:
             return None
         if ticket.is_short and not feedback.quotas:
             return None
+        self._review()
         return self._tracker.refused(
             ticket,
             admitted=self._admitted,
@@ -277,6 +283,9 @@ class Limiter:
 
     def _read(self, ticket: Ticket, feedback: Feedback, now: float) -> list[Event]:
         events: list[Event] = []
+        self._reviewed -= 1
+        if self._reviewed < 0:
+            self._review()
         for quota in feedback.quotas:
             if not (0.0 < quota.limit < math.inf and quota.remaining < math.inf):
                 continue
@@ -292,9 +301,11 @@ class Limiter:
     def _know(self, dimension: Dimension) -> None:
         if dimension not in self._known:
             self._known.append(dimension)
-        self._known_changed()
+        self._review()
 
-    def _known_changed(self) -> None:
+    def _review(self) -> None:
+        """Say anew which known limit binds first; it depends on the job's sizes."""
+        self._reviewed = _REVIEW
         if not self._known:
             return
         mean = self._estimate.mean

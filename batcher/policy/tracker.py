@@ -24,10 +24,10 @@ _BELOW = 0.99  # of the estimate while holding
 _EXCESS = 0.02  # a probe begins this far above the estimate ...
 _EXCESS_DOUBLING_S = 0.7
 _BRISK = 0.5  # ... and from this excess on grows in even steps
-_BRISK_GROWTH = 1.35  # a second
-_MOST_EXCESS = 30.0
+_BRISK_GROWTH = 1.6  # a second
+_MOST_EXCESS = 1e4
 _HOLD_S = 4.0
-_HOLD_REQUESTS = 75.0  # per refusal a probe costs: keeps refusals near 1 %
+_HOLD_REQUESTS = 55.0  # per refusal a probe costs: keeps refusals near 1 %
 _FIRST_HOLD_S = 0.8
 _FIRST_HOLD_REQUESTS = 6.0
 _LONGEST_HOLD_S = 300.0
@@ -39,6 +39,8 @@ _SURE = 1.0  # evidence it takes to change the unit
 _WIDEST = 3.0
 _PEAK = 2.5  # what was saved up is spent at this multiple of the rate: order survives the way
 _DIP_S = 0.02  # a sender woken late may catch up by this much
+_LEAST_KEPT = 0.5  # of the rate, after one refusal: a competitor comes in lumps
+_SPARE = 2.0  # attempts' worth kept back after a refusal
 _MARKS = 10
 _ENOUGH = 8.0  # attempts between two refusals for their rate to be taken as it is
 _SLOWEST_S = 60.0  # an attempt a minute, at least
@@ -62,6 +64,7 @@ class Tracker:
     Attributes:
         is_on: A refusal has shown that there is such a limit.
         unit: What it counts, as an index of DIMENSIONS.
+        began: When the first attempt was sent.
         rate: Its estimate, units a second.
         ceiling: The rate is known not to exceed this.
     """
@@ -75,6 +78,7 @@ class Tracker:
         "_epoch",
         "_evidence",
         "_excess",
+        "_first",
         "_hold_s",
         "_level",
         "_lost",
@@ -83,8 +87,10 @@ class Tracker:
         "_pause_s",
         "_paused_until",
         "_pinned",
+        "_probe",
         "_reacted_at",
         "_sent_at",
+        "began",
         "ceiling",
         "is_on",
         "rate",
@@ -110,6 +116,9 @@ class Tracker:
         self._reacted_at = -math.inf
         self._paused_until = -math.inf
         self._sent_at = -math.inf
+        self.began = math.inf
+        self._first: tuple[float, list[float]] = (0.0, [0.0, 0.0, 0.0, 0.0])
+        self._probe: tuple[float, float] | None = None  # when the present probe began, with total
         self._cluster = 1.0  # refusals one probe costs, averaged
         self._clustered = 0
         self._evidence = [0.0, 0.0, 0.0]
@@ -164,11 +173,14 @@ class Tracker:
     def sent(self, ticket: Ticket, now: float) -> None:
         """An attempt goes now."""
         cost = ticket.cost[self.unit]
-        self._fill(now, cost)
+        pace = self._fill(now, cost)
         self._level -= cost
-        self._next_at = max(self._next_at, now - _DIP_S) + cost / (_PEAK * self.rate)
+        peak = max(pace, _PEAK * self.rate)
+        self._next_at = max(self._next_at, now - _DIP_S) + cost / peak
         self._biggest = max(cost, self._biggest * 0.999)
         ticket.is_probe = now - self._epoch > self._hold_s
+        if ticket.is_probe and self._probe is None:
+            self._probe = (now, ticket.total[self.unit])
         if now - self._sent_at > 2.0 + 4.0 * cost / self.rate and now > self._paused_until + 2.0:
             self._marks.clear()  # the bucket may have overflowed while we were idle
         self._sent_at = now
@@ -233,7 +245,10 @@ class Tracker:
         if not self.is_on:
             self.is_on = True
             self._at = now
-            self.rate = min(self.ceiling, max(0.5 * per_s, 1e-3) * mean[self.unit])
+            self.rate = self.ceiling
+            if math.isinf(self.rate):
+                self.rate = max(0.5 * per_s, 1.0 / _SLOWEST_S) * mean[self.unit]
+            self._first = (ticket.sent - self.began, list(ticket.total))
             self._biggest = ticket.cost[self.unit]
             window_s = 0.0
         else:
@@ -281,11 +296,11 @@ class Tracker:
             keep += 1
         if not keep:
             return 0.0
-        more = low > was * 1.1
+        may_have_overflowed = low > was * 1.02 and self._surplus(best) > 0.6 * self._burst(best)
         while len(self._marks) > keep:
             self._marks.popleft()
-        self.rate = min(high, max(low, best))
-        if more:
+        self.rate = max(min(high, max(low, best)), _LEAST_KEPT * was)
+        if may_have_overflowed:
             # Refill may have been lost while the bucket was full: the truth is between what
             # was let through and what we were sending.
             pace = self.pace(now)
@@ -294,6 +309,18 @@ class Tracker:
             window_s = 0.0
         self.rate = max(self.rate, mean / _SLOWEST_S)
         return window_s
+
+    def _surplus(self, rate: float) -> float:
+        """Units the bucket held when the present probe began, if it refills at `rate`."""
+        if self._probe is None or not self._marks:
+            return 0.0
+        mark, (sent, total) = self._marks[-1], self._probe
+        return rate * (sent - mark.sent) - (total - mark.total[self.unit])
+
+    def _burst(self, rate: float) -> float:
+        """Units the bucket can hold at least: what the start got beyond the rate."""
+        elapsed, total = self._first
+        return max(0.0, total[self.unit] - rate * elapsed)
 
     def _bound(self, ticket: Ticket, retry_after_s: float | None) -> None:
         """A bucket that needs t seconds for an attempt of size c refills at most at c/t."""
@@ -322,8 +349,9 @@ class Tracker:
         unsure = 1.0 / max(1.0, window_s * per_s)
         self._excess = min(0.2, max(_EXCESS, 0.5 * unsure))
         self._epoch = now
+        self._probe = None
         passed = admitted[unit] - ticket.total[unit]
-        left = self.rate * (now - ticket.sent) - passed - 2.0 * mean[unit]
+        left = self.rate * (now - ticket.sent) - passed - _SPARE * mean[unit]
         self._level = min(left, 0.0)
         self._at = now
 
