@@ -30,12 +30,11 @@ from batcher.errors import (
 )
 from batcher.job import Input, Job, Key, Limits, Output, Patience, Request
 from batcher.records import Failure, FailureKind, Outcome, Reply, Status, Summary, Usage
+from batcher.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from batcher.launch import arun, run, stream
     from batcher.load import load
-
-__version__ = "0.1.0"
 
 __all__ = [
     "BatcherError",

@@ -8,7 +8,6 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-import batcher
 from batcher.errors import ConfigError
 from batcher.events import Event
 from batcher.job import Job, Key, ProviderName, Request
@@ -32,6 +31,7 @@ from batcher.secret import Redactor, Secret
 from batcher.secrets.env import EnvSource
 from batcher.secrets.file import FileSource
 from batcher.transport.http import HttpTransport
+from batcher.version import __version__
 
 _WINDOW_PER_WORKER = 2
 _OPEN_PER_WORKER = 8
@@ -160,7 +160,7 @@ def make_transport(
         auth={key.ref.alias: key.auth for key in keys},
         redactor=redactor,
         connect_timeout_s=job.patience.connect_timeout_s,
-        user_agent=f"batcher/{batcher.__version__}",
+        user_agent=f"batcher/{__version__}",
     )
 
 

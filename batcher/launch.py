@@ -20,6 +20,7 @@ from batcher.engines.local import drive, run_to_end
 from batcher.errors import Exit, StorageError
 from batcher.events import Event, RowSettled, RunFinished, RunStarted
 from batcher.job import Job, ProviderName
+from batcher.load import expanded
 from batcher.output import OutputDirectory, fresh_directory
 from batcher.pipeline.run import Run
 from batcher.policy.help import hint
@@ -118,6 +119,7 @@ async def launch(
     brake: Callable[[], Awaitable[None]] | None = None,
 ) -> Summary:
     """The one path every door leads to; see `execute` for the arguments."""
+    job = expanded(job)
     console = Console(stderr=True, quiet=not show, highlight=False)
     say = console.print
     path = Path(job.output.path)

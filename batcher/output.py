@@ -15,7 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import batcher
 from batcher import clock, logs
 from batcher.build import OWN_SERVERS, Target
 from batcher.errors import ConfigError, Exit, InputError
@@ -33,6 +32,7 @@ from batcher.storage.manifest import read as read_manifest
 from batcher.storage.manifest import write as write_manifest
 from batcher.storage.results import RecordSink
 from batcher.storage.rows import FileSource, SpooledSource, changed, count_rows, identity
+from batcher.version import __version__
 
 STANDARD_INPUT = "-"
 _SPOOL = "input.jsonl"
@@ -257,7 +257,7 @@ class OutputDirectory:
             path = Path(self._job.input.path)
         known = _known_input(path) if path is not None and path.exists() else None
         fields: dict[str, Any] = {
-            "batcher": batcher.__version__,
+            "batcher": __version__,
             "name": self._job.name,
             "status": "running",
             "reason": None,

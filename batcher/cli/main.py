@@ -14,10 +14,10 @@ from typing import Annotated
 
 import typer
 
-import batcher
 from batcher.cli import check, rehearse, run, simulate, try_one, verify
 from batcher.errors import BatcherError, Exit
 from batcher.secret import Redactor
+from batcher.version import __version__
 
 BUG_EXIT_CODE = 70  # sysexits EX_SOFTWARE: unlike 1 it can never mean "some rows failed"
 _TRACEBACK = "--traceback"
@@ -48,7 +48,7 @@ def _help(command: Callable[..., None]) -> str:
 
 def _print_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"batcher {batcher.__version__}")
+        typer.echo(f"batcher {__version__}")
         raise typer.Exit
 
 
@@ -153,7 +153,7 @@ def _confess(error: Exception, *, shows_traceback: bool) -> int:
     text = Redactor().clean_text("".join(traceback.format_exception(error)))
     what = f"{type(error).__name__}: {error}".splitlines()[0][:200]
     where = f"here is where it happened:\n{text}" if shows_traceback else _kept(text)
-    message = f"batcher: This is a bug in batcher {batcher.__version__} ({what}); {where}"
+    message = f"batcher: This is a bug in batcher {__version__} ({what}); {where}"
     print(Redactor().clean_text(message).rstrip(), file=sys.stderr)
     return BUG_EXIT_CODE
 

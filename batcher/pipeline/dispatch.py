@@ -50,10 +50,10 @@ class Dispatcher:
 
     async def next(self) -> Turn | None:
         """The next turn, or None when there will be no more."""
-        if not self._closed and not self._idle:
-            turn = self._try_turn()
-            if turn is not None:
-                return turn
+        if not self._closed and (turn := self._try_turn()) is not None:
+            if self._idle:
+                self.pump()  # what freed this turn may have freed another
+            return turn
         if self._closed or self._is_over():
             self.close()
             return None
@@ -74,7 +74,10 @@ class Dispatcher:
         return not self._closed
 
     def give_back(self, pending: Pending, *, retry_at_s: float | None) -> None:
-        """A turn is over: its call is settled (None) or comes back at `retry_at_s`."""
+        """A turn is over: its call is settled (None) or comes back at `retry_at_s`.
+
+        The worker asks for its `next` turn at once, which serves the idle ones as well.
+        """
         self.in_flight -= 1
         if retry_at_s is None:
             self._backlog.closed(pending)
@@ -82,8 +85,6 @@ class Dispatcher:
                 self._let_in()
         else:
             self._backlog.later(pending, due_s=retry_at_s)
-        if self._idle:
-            self.pump()
 
     def close(self) -> None:
         """No more turns: idle workers go home, calls not sent stay unsettled."""

@@ -20,6 +20,7 @@ from batcher.records import (
     Row,
     RowId,
     Status,
+    Wire,
 )
 
 
@@ -49,7 +50,8 @@ class Intake:
         keep: Sequence[str] = (),
     ) -> None:
         self._request = request
-        self._endpoint = endpoint.encode()
+        self._endpoint = endpoint
+        self._begun: dict[tuple[str, str], hashlib._Hash] = {}  # what most calls' digests share
         self._provider = provider
         self._name_row = name_row
         self._render = render
@@ -70,21 +72,27 @@ class Intake:
             wire = self._provider.encode(prompt, request)
         except InvalidRow as problem:
             return _invalid(row_id, row.line, problem.message, problem.hint)
-        digest = hashlib.sha256(self._endpoint)
-        digest.update(wire.path.encode())
-        digest.update(wire.headers.get("anthropic-version", "").encode())
-        digest.update(wire.body)
         kept = {name: data[name] for name in self._keep if name in data} if self._keep else {}
         return Call(
             id=row_id,
             line=row.line,
-            fingerprint=Fingerprint(digest.hexdigest()[:32]),
+            fingerprint=self._fingerprint(wire),
             model=request.model,
             wire=wire,
             input_chars=self._measure(prompt),
             max_tokens=request.max_tokens,
             kept=kept,
         )
+
+    def _fingerprint(self, wire: Wire) -> Fingerprint:
+        version = wire.headers.get("anthropic-version", "")
+        begun = self._begun.get((wire.path, version))
+        if begun is None:
+            begun = hashlib.sha256(f"{self._endpoint}{wire.path}{version}".encode())
+            self._begun[wire.path, version] = begun
+        digest = begun.copy()
+        digest.update(wire.body)
+        return Fingerprint(digest.hexdigest()[:32])
 
 
 def _invalid(row_id: RowId, line: int, problem: str, hint: str | None) -> Outcome:
