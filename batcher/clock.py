@@ -27,7 +27,12 @@ def epoch() -> float:
 
 def stamp() -> str:
     """Now as records carry it: UTC, ISO 8601, milliseconds, `Z`."""
-    return isoformat(time.time())
+    global _stamp, _stamp_ms  # noqa: PLW0603 - the stamp of the present millisecond
+    now = time.time()
+    milliseconds = int(now * 1000)
+    if milliseconds != _stamp_ms:
+        _stamp, _stamp_ms = isoformat(now), milliseconds
+    return _stamp
 
 
 def isoformat(epoch_s: float) -> str:
@@ -45,3 +50,5 @@ def isoformat(epoch_s: float) -> str:
 
 _second = -1
 _prefix = ""
+_stamp_ms = -1
+_stamp = ""

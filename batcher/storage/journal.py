@@ -19,6 +19,7 @@ from batcher.storage.faults import storage_error
 
 NAME = "journal.jsonl"
 _ROTATE_BYTES = 8 << 20
+_MOST_HELD = 32  # end notes, when nothing new begins
 
 
 @record
@@ -67,6 +68,7 @@ class Journal:
         self._clean = clean
         self._rotate_bytes = self._limit = rotate_bytes
         self._open: dict[int, bytes] = {}  # line -> its note, for what is in flight
+        self._ended: list[bytes] = []  # notes not written yet
         write_atomic(self._path, b"")
         self._file = AppendFile(self._path, clean=clean)
 
@@ -80,30 +82,48 @@ class Journal:
             {"b": (call.line, attempt, key, clock.stamp(), call.id)},
             option=orjson.OPT_APPEND_NEWLINE,
         )
-        self._file.append(note)
+        self._ended.append(note)
+        self._file.append(b"".join(self._ended))
+        self._ended.clear()
         self._open[call.line] = note
 
     def ended(self, call: Call) -> None:
         """Note that its answer or fault has been dealt with: after the record, where there is one.
 
+        Written together with the next `began`, which saves a write a request. What a kill takes
+        with it is an attempt that ended without a record; it is counted as in doubt then.
+
         Raises:
             StorageError: It could not be noted.
         """
-        self._file.append(b'{"e":%d}\n' % call.line)
+        self._ended.append(b'{"e":%d}\n' % call.line)
         self._open.pop(call.line, None)
+        if len(self._ended) >= _MOST_HELD:
+            self._file.append(b"".join(self._ended))
+            self._ended.clear()
         if self._file.size > self._limit:
             self._rotate()
 
     def _rotate(self) -> None:
         self._file.close()
+        self._ended.clear()
         write_atomic(self._path, b"".join(self._open.values()))
         self._file = AppendFile(self._path, clean=self._clean)
         # With many in flight the open notes alone may be large.
         self._limit = max(self._rotate_bytes, 2 * self._file.size)
 
     def close(self) -> None:
-        """Close; may be called twice."""
-        self._file.close()
+        """Close; may be called twice.
+
+        Raises:
+            StorageError: The last notes could not be written; the file is closed all the same.
+        """
+        try:
+            if self._ended:
+                self._file.append(b"".join(self._ended))
+                self._ended.clear()
+        finally:
+            self._file.close()
 
 
 def scan(directory: Path, settled: Settled | None = None) -> list[InDoubt]:

@@ -8,6 +8,7 @@ from batcher.records import FailureKind, Status, Usage
 
 _STEP = 1.05  # each latency bucket is 5 % wider than the one before
 _LOWEST_S = 0.001
+_BUCKETS_PER_E = 1 / math.log(_STEP)
 
 
 class Latencies:
@@ -19,7 +20,8 @@ class Latencies:
 
     def add(self, seconds: float) -> None:
         """Count one latency."""
-        self._counts[int(math.log(max(seconds, _LOWEST_S) / _LOWEST_S) / math.log(_STEP))] += 1
+        bucket = int(math.log(seconds / _LOWEST_S) * _BUCKETS_PER_E) if seconds > _LOWEST_S else 0
+        self._counts[bucket] += 1
         self.total += 1
 
     def quantile(self, share: float) -> float | None:

@@ -31,6 +31,7 @@ def test_what_was_in_flight_is_known_after_a_kill(tmp_path: Path) -> None:
     journal.ended(a_call(2))
     journal.began(a_call(2), attempt=9, key="b")
     journal.ended(a_call(4))
+    journal.began(a_call(6), attempt=1, key="a")
 
     found = scan(tmp_path, {5})
 
@@ -38,6 +39,7 @@ def test_what_was_in_flight_is_known_after_a_kill(tmp_path: Path) -> None:
         (1, 1, "a"),
         (3, 3, "a"),
         (2, 9, "b"),
+        (6, 1, "a"),
     ]
     assert found[0].id == 'row "1"'
     assert found[0].sent_at.endswith("Z")
@@ -86,8 +88,8 @@ def test_many_in_flight_do_not_make_it_rewrite_itself_at_every_note(tmp_path: Pa
         files.add((tmp_path / NAME).stat().st_ino)
 
     assert len(files) <= 3
-    assert open_lines(tmp_path) == list(range(100, 200))
     journal.close()
+    assert open_lines(tmp_path) == list(range(100, 200))
 
 
 @pytest.mark.parametrize("odd", [b"", b"\0\0\n", b"garbage\n", b'{"b":[1]}\n', b"[]\n", b'{"b":'])
