@@ -8,6 +8,8 @@ Source: token bucket; the vendors document a bucket of the per-minute limit with
 continuous refill. Constants: twenty-three simulated quotas, see tests/scenarios.
 """
 
+import math
+
 from batcher.policy.ticket import REQUESTS, Ticket
 from batcher.records import Quota
 
@@ -40,6 +42,7 @@ class Dimension:
         "_known_at",
         "_next_at",
         "_seen",
+        "_told_at",
         "_tolerance",
         "capacity",
         "index",
@@ -59,6 +62,7 @@ class Dimension:
         self._contended_until = float("-inf")
         self._next_at = float("-inf")
         self._seen = 0.0
+        self._told_at = float("-inf")
 
     def state(self, per_minute: float, *, burst_s: float) -> None:
         """Take a limit from the settings: never exceeded, whatever the server allows."""
@@ -132,6 +136,8 @@ class Dimension:
             since: Units admitted after the ticket was sent.
             now: Monotonic seconds.
         """
+        if ticket.sent < self._told_at:
+            return  # overtaken by the news that the limit is another
         age = now - ticket.sent
         rate = min(quota.limit / MINUTE_S, self._ceiling)
         left = max(0.0, quota.remaining) + (0.5 if self.index == REQUESTS else 0.0)
@@ -139,6 +145,8 @@ class Dimension:
         seen = min(capacity, left + rate * age - since)
         if rate != self.rate or capacity != self.capacity:
             fresh = not self.rate
+            if rate != self.rate:
+                self._told_at = ticket.sent
             self.learn(quota.limit, level=seen, capacity=capacity, now=now)
             if fresh:
                 return
@@ -151,6 +159,9 @@ class Dimension:
         self.level -= correction
         if now - self._known_at > 5.0 and age < 20.0:
             gain = max(_FOREIGN_GAIN_S, 3.0 * age)
+            if self.index != REQUESTS:  # estimates err by a share of each prompt
+                noise = min(abs(correction), self._tolerance + ticket.cost[self.index])
+                correction -= math.copysign(noise, correction)
             self._foreign = min(0.9 * rate, max(0.0, self._foreign + correction / gain))
             if self.index < 2 and self._foreign > 0.2 * rate and self.level < 0.3 * capacity:
                 self._contended_until = now + _CONTENDED_S

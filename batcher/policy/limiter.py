@@ -57,7 +57,6 @@ class Limiter:
         self._breaker = Breaker(random.Random(seed))  # noqa: S311 - spreads probes, guards nothing
         self._concurrency = Concurrency(max_in_flight)
         self._admitted = [0.0, 0.0, 0.0, 0.0]
-        self._mean_cost = [1.0, 0.0, 0.0, 0.0]
         self._flying: dict[Ticket, None] = {}
         self._paused_until = -math.inf
         self._reviewed = _REVIEW
@@ -113,14 +112,11 @@ class Limiter:
                 ticket.is_short = True
         tracker = self._tracker
         if tracker.is_on:
-            tracker.sent(ticket, now)
+            tracker.sent(ticket, estimate.mean, now)
         elif tracker.began > now:
             tracker.began = now
         self._breaker.sent(ticket)
         self._ramp.sent(now)
-        mean = self._mean_cost
-        mean[1] += 0.02 * (cost[1] - mean[1]) if mean[1] else cost[1]
-        mean[2] += 0.02 * (cost[2] - mean[2]) if mean[2] else cost[2]
         at, count, _ = self._speed
         if now - at > _SPEED_WINDOW_S:
             self._speed = (now, admitted[0], (admitted[0] - count) / (now - at))
@@ -239,7 +235,6 @@ class Limiter:
             ticket,
             admitted=self._admitted,
             mean=self._estimate.mean,
-            mean_cost=self._mean_cost,
             per_s=self._per_s(now),
             retry_after_s=feedback.retry_after_s,
             now=now,

@@ -35,25 +35,28 @@ _BURST_S = 0.2  # what may be sent at once, in seconds of the rate
 _JITTER_S = 0.02  # attempts overtake one another on the way
 _PRIOR = (1.0, 500.0, 100.0)  # tokens a request is meant to have by published tiers
 _PRIOR_WEIGHT = 1.5
+_TELLING = 0.1  # a difference this great is worth one unit of evidence
 _SURE = 1.0  # evidence it takes to change the unit
 _WIDEST = 3.0
 _PEAK = 2.5  # what was saved up is spent at this multiple of the rate: order survives the way
 _DIP_S = 0.02  # a sender woken late may catch up by this much
 _LEAST_KEPT = 0.5  # of the rate, after one refusal: a competitor comes in lumps
 _SPARE = 2.0  # attempts' worth kept back after a refusal
+_LEAST_SPARE = 0.5
+_SPARE_SHARE = 0.1  # of what the bucket holds, where that is less
+_LEAP = 1.6  # a probe that got this far has found a greater quota
 _MARKS = 10
 _ENOUGH = 8.0  # attempts between two refusals for their rate to be taken as it is
 _SLOWEST_S = 60.0  # an attempt a minute, at least
 
 
 class _Mark:
-    """A refusal: when it was sent, its size, what had been admitted and what lost by then."""
+    """A refusal: when it was sent, its size, and what had been admitted by then."""
 
-    __slots__ = ("cost", "lost", "sent", "total")
+    __slots__ = ("cost", "sent", "total")
 
-    def __init__(self, ticket: Ticket, lost: float) -> None:
+    def __init__(self, ticket: Ticket) -> None:
         self.sent = ticket.sent
-        self.lost = lost
         self.total = list(ticket.total)
         self.cost = ticket.cost
 
@@ -81,13 +84,13 @@ class Tracker:
         "_first",
         "_hold_s",
         "_level",
-        "_lost",
         "_marks",
         "_next_at",
         "_pause_s",
         "_paused_until",
         "_pinned",
         "_probe",
+        "_rates",
         "_reacted_at",
         "_sent_at",
         "began",
@@ -104,7 +107,6 @@ class Tracker:
         self.ceiling = math.inf
         self._marks: deque[_Mark] = deque(maxlen=_MARKS)
         self._level = 0.0
-        self._lost = 0.0  # refill that found the bucket full while we stood still
         self._capacity = math.inf  # what the bucket holds, as far as standing still has shown
         self._pause_s = 0.0
         self._next_at = -math.inf
@@ -121,7 +123,8 @@ class Tracker:
         self._probe: tuple[float, float] | None = None  # when the present probe began, with total
         self._cluster = 1.0  # refusals one probe costs, averaged
         self._clustered = 0
-        self._evidence = [0.0, 0.0, 0.0]
+        self._evidence = [0.0, 0.0, 0.0]  # in favour of a unit, against requests
+        self._rates: list[float] | None = None  # between the last two refusals, in every unit
         self._pinned = False  # the unit is known
 
     # -- asking
@@ -158,9 +161,7 @@ class Tracker:
                 until = min(now, self._paused_until)
                 level += self.rate * (until - at)
                 at = until
-                if level > self._capacity:
-                    self._lost += level - self._capacity
-                    level = self._capacity
+                level = min(level, self._capacity)
             most = max(self._biggest, cost, _BURST_S * self.rate)
             if level < most:
                 level = min(most, level + pace * (now - at))
@@ -170,13 +171,13 @@ class Tracker:
 
     # -- being told
 
-    def sent(self, ticket: Ticket, now: float) -> None:
+    def sent(self, ticket: Ticket, mean: Sequence[float], now: float) -> None:
         """An attempt goes now."""
         cost = ticket.cost[self.unit]
         pace = self._fill(now, cost)
         self._level -= cost
         peak = max(pace, _PEAK * self.rate)
-        self._next_at = max(self._next_at, now - _DIP_S) + cost / peak
+        self._next_at = max(self._next_at, now - _DIP_S) + min(cost, mean[self.unit]) / peak
         self._biggest = max(cost, self._biggest * 0.999)
         ticket.is_probe = now - self._epoch > self._hold_s
         if ticket.is_probe and self._probe is None:
@@ -214,7 +215,6 @@ class Tracker:
         *,
         admitted: Sequence[float],
         mean: Sequence[float],
-        mean_cost: Sequence[float],
         per_s: float,
         retry_after_s: float | None,
         now: float,
@@ -225,15 +225,10 @@ class Tracker:
             ticket: The refused attempt.
             admitted: Everything admitted up to now.
             mean: Mean amounts of an attempt, output as really used.
-            mean_cost: Mean amounts set aside for an attempt.
             per_s: Requests a second sent of late.
             retry_after_s: What the server asked for.
             now: Monotonic seconds.
         """
-        for unit in (INPUT, OUTPUT):
-            if mean_cost[unit] > 0.0 and ticket.cost[unit] > 0.0:
-                surprise = math.log(ticket.cost[unit] / mean_cost[unit])
-                self._evidence[unit] += max(-1.5, min(1.5, surprise))
         if ticket.sent <= self._reacted_at:
             self._clustered += 1
             return None
@@ -255,7 +250,7 @@ class Tracker:
             self._size_up(ticket, mean[self.unit])
             window_s = self._estimate(ticket, mean[self.unit], now)
         self._bound(ticket, retry_after_s)
-        self._marks.append(_Mark(ticket, self._lost))
+        self._marks.append(_Mark(ticket))
         self._restart(ticket, admitted, mean, window_s, now)
         kind = "cut" if self.rate < was * 0.999 else "found"
         return f"{kind}: 429 without headers, estimate {self.rate:.3g} {UNITS[self.unit]}/s"
@@ -269,7 +264,6 @@ class Tracker:
             return
         saved = self.rate * self._pause_s
         held = min(saved, self._capacity) - self._level
-        self._lost += self._level
         self._level = 0.0
         self._capacity = max(mean, held)
 
@@ -283,7 +277,7 @@ class Tracker:
             if lasted <= 0.0:
                 continue
             half = 0.5 * (ticket.cost[unit] + mark.cost[unit])
-            passed = ticket.total[unit] - mark.total[unit] + self._lost - mark.lost
+            passed = ticket.total[unit] - mark.total[unit]
             passed += 0.5 * (ticket.cost[unit] - mark.cost[unit])
             rate = max(0.0, passed) / lasted
             slack = (half + _JITTER_S * was) / lasted
@@ -293,22 +287,46 @@ class Tracker:
             if passed > _ENOUGH * mean:
                 best = rate
             window_s = lasted
+            if not keep:
+                self._compare(ticket, mark)
             keep += 1
         if not keep:
             return 0.0
-        may_have_overflowed = low > was * 1.02 and self._surplus(best) > 0.6 * self._burst(best)
+        pace = self.pace(now)
+        may_have_overflowed = (
+            ticket.is_probe
+            and pace > 1.3 * was
+            and self._surplus(best) > 0.6 * self._burst(best)
+        )
         while len(self._marks) > keep:
             self._marks.popleft()
         self.rate = max(min(high, max(low, best)), _LEAST_KEPT * was)
         if may_have_overflowed:
             # Refill may have been lost while the bucket was full: the truth is between what
             # was let through and what we were sending.
-            pace = self.pace(now)
-            self.rate = max(self.rate, min(1.5 * self.rate, 0.97 * math.sqrt(self.rate * pace)))
+            self.rate = max(self.rate, was)
+            if pace > _LEAP * self.rate:
+                between = 0.97 * math.sqrt(self.rate * pace)
+                self.rate = max(self.rate, min(1.5 * self.rate, between))
             self._marks.clear()
             window_s = 0.0
         self.rate = max(self.rate, mean / _SLOWEST_S)
         return window_s
+
+    def _compare(self, ticket: Ticket, mark: _Mark) -> None:
+        """Which unit's rate has varied least from refusal to refusal?"""
+        lasted = ticket.sent - mark.sent
+        passed = [max(1e-9, b - a) for a, b in zip(mark.total, ticket.total, strict=True)]
+        if passed[REQUESTS] < _ENOUGH:
+            return
+        rates = [amount / lasted for amount in passed]
+        before, self._rates = self._rates, rates
+        if before is None:
+            return
+        off = [abs(math.log(a / b)) for a, b in zip(rates, before, strict=True)]
+        for unit in (INPUT, OUTPUT):
+            said = max(-1.0, min(1.0, (off[REQUESTS] - off[unit]) / _TELLING))
+            self._evidence[unit] = 0.9 * self._evidence[unit] + said
 
     def _surplus(self, rate: float) -> float:
         """Units the bucket held when the present probe began, if it refills at `rate`."""
@@ -351,7 +369,8 @@ class Tracker:
         self._epoch = now
         self._probe = None
         passed = admitted[unit] - ticket.total[unit]
-        left = self.rate * (now - ticket.sent) - passed - _SPARE * mean[unit]
+        spare = min(_SPARE, max(_LEAST_SPARE, _SPARE_SHARE * self._burst(self.rate) / mean[unit]))
+        left = self.rate * (now - ticket.sent) - passed - spare * mean[unit]
         self._level = min(left, 0.0)
         self._at = now
 
