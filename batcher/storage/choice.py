@@ -68,6 +68,11 @@ class Picker:
         self._seed = choice.seed
         self._threshold = threshold
 
+    @classmethod
+    def of_all(cls) -> "Picker":
+        """One that takes every line."""
+        return cls(Choice())
+
     @property
     def is_done(self) -> bool:
         """Whether no further line will be taken."""

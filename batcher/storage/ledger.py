@@ -65,10 +65,8 @@ class Ledger:
         return max(near, 0, *self._far)
 
     def __contains__(self, line: int) -> bool:
-        try:
-            return self._marks[line] != 0
-        except IndexError:
-            return line in self._far
+        marks = self._marks
+        return marks[line] != 0 if line < len(marks) else line in self._far
 
     def status(self, line: int) -> Status | None:
         """The status of this line's record, or None while it has none."""

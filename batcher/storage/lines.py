@@ -1,6 +1,8 @@
 """Blocks of bytes cut into numbered lines, in memory that does not grow with the input."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+
+from batcher.ports import Settled
 
 MAX_LINE_BYTES = 64 << 20
 
@@ -18,26 +20,33 @@ class LineCutter:
         self._parts: list[bytes] = []  # of a line that began in an earlier block
         self._held = 0  # their size; may exceed what is kept of them
 
-    def feed(self, block: bytes) -> Iterator[tuple[int, bytes | None]]:
+    def feed(
+        self, block: bytes, *, skip: Settled | Container[int] = ()
+    ) -> Iterator[tuple[int, bytes | None]]:
         """Number and bytes of each line that this block completes, blank ones left out.
+
+        Args:
+            block: What comes next.
+            skip: Lines to leave out unseen, which costs a third.
 
         Yields:
             None instead of bytes for a line longer than max_line_bytes.
         """
-        first, *lines = block.split(b"\n")
-        if not lines:
-            self._hold(first)
+        start = block.find(b"\n") + 1
+        if not start:
+            self._hold(block)
             return
-        last = lines.pop()
-        yield from self.flush(first)
-        number = self.number
-        for line in lines:
+        yield from (each for each in self.flush(block[: start - 1]) if each[0] not in skip)
+        find, number = block.find, self.number
+        while end := find(b"\n", start) + 1:
             number += 1
-            if line and not line.isspace():
-                self.number = number
-                yield number, line if len(line) <= self._max else None
+            if number not in skip:
+                line = block[start : end - 1]
+                if line and not line.isspace():
+                    yield number, line if len(line) <= self._max else None
+            start = end
         self.number = number
-        self._hold(last)
+        self._hold(block[start:])
 
     def flush(self, end: bytes = b"") -> Iterator[tuple[int, bytes | None]]:
         """The line held back so far with its `end`, as `feed` gives it; none if it is blank.

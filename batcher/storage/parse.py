@@ -1,12 +1,8 @@
 """One input line as a Row, or what is wrong with it in words for the file's owner."""
 
-from collections.abc import Iterable, Iterator
-
 import orjson
 
-from batcher.ports import Settled
 from batcher.records import Row
-from batcher.storage.choice import Picker
 
 _BOM = "\ufeff"
 UNWRITABLE = "cannot be written as JSON: "
@@ -42,21 +38,6 @@ def too_long(line: int, limit_bytes: int) -> Row:
         problem=f"the line is longer than {megabytes:g} MB, more than any provider takes; "
         "split it, or check that line ends are not missing",
     )
-
-
-def unsettled(
-    lines: Iterable[tuple[int, bytes | None]],
-    settled: Settled,
-    picker: Picker | None,
-    max_line_bytes: int,
-) -> Iterator[Row]:
-    """The rows of those lines that are chosen and have no record yet."""
-    for number, raw in lines:
-        if picker and not picker.takes(number):
-            if picker.is_done:
-                return
-        elif number not in settled:
-            yield too_long(number, max_line_bytes) if raw is None else parse(number, raw)
 
 
 def _problem(raw: bytes, error: orjson.JSONDecodeError) -> str:

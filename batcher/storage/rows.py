@@ -14,7 +14,7 @@ from batcher.storage.choice import Choice, Picker, sample_threshold
 from batcher.storage.feed import Gather
 from batcher.storage.identity import changed, identity
 from batcher.storage.lines import MAX_LINE_BYTES, LineCutter
-from batcher.storage.parse import unsettled
+from batcher.storage.reader import RowReader
 from batcher.storage.spool import SpooledSource
 
 __all__ = [
@@ -60,17 +60,16 @@ class FileSource:
             MissingExtraError: It is packed with zstd, and zstandard is not installed.
         """
         picker = await asyncio.to_thread(_picker, self._path, self._choice)
-        cutter = LineCutter(max_line_bytes=self._max_line_bytes)
+        reader = RowReader(settled, picker=picker, max_line_bytes=self._max_line_bytes)
         text = Gather(file_blocks(self._path))
         try:
             while block := await text.next():
-                for row in unsettled(cutter.feed(block), settled, picker, self._max_line_bytes):
+                for row in reader.feed(block):
                     yield row
-                if picker and picker.is_done:
+                if reader.is_done:
                     return
-            if cutter.holds:
-                for row in unsettled(cutter.flush(), settled, picker, self._max_line_bytes):
-                    yield row
+            for row in reader.end():
+                yield row
         finally:
             text.close()
 

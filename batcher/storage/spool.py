@@ -25,8 +25,9 @@ from batcher.storage.choice import Choice, Picker
 from batcher.storage.durable import AppendFile
 from batcher.storage.faults import input_error, storage_error
 from batcher.storage.feed import Feed
-from batcher.storage.lines import MAX_LINE_BYTES, LineCutter
-from batcher.storage.parse import UNWRITABLE, unsettled
+from batcher.storage.lines import MAX_LINE_BYTES
+from batcher.storage.parse import UNWRITABLE
+from batcher.storage.reader import RowReader
 
 SPOOL = "input.jsonl"
 """Name of the copy in the output directory."""
@@ -90,7 +91,7 @@ class SpooledSource:
             StorageError: The copy cannot be written.
         """
         picker = None if self._choice.is_all else Picker(self._choice)
-        cutter = LineCutter(max_line_bytes=self._max_line_bytes)
+        reader = RowReader(settled, picker=picker, max_line_bytes=self._max_line_bytes)
         incoming = _Incoming(self._incoming())
         copy = await asyncio.to_thread(AppendFile, self._path)
         try:
@@ -100,19 +101,17 @@ class SpooledSource:
                     while block := await feed.next():
                         if is_new:
                             await self._keep(copy, block)
-                        for row in unsettled(
-                            cutter.feed(block), settled, picker, self._max_line_bytes
-                        ):
+                        for row in reader.feed(block):
                             yield row
-                        if picker and picker.is_done:
+                        if reader.is_done:
                             return
                 finally:
                     feed.close()
             await asyncio.to_thread(copy.sync)
             self.complete = self.complete or incoming.came or not copy.size
             self.is_short = not self.complete
-            if cutter.holds and self.complete:  # else the line's end is still to come
-                for row in unsettled(cutter.flush(), settled, picker, self._max_line_bytes):
+            if self.complete:  # else the end of the last line may be still to come
+                for row in reader.end():
                     yield row
         finally:
             copy.close()
