@@ -82,8 +82,7 @@ class Journal:
             {"b": (call.line, attempt, key, clock.stamp(), call.id)},
             option=orjson.OPT_APPEND_NEWLINE,
         )
-        self._ended.append(note)
-        self._file.append(b"".join(self._ended))
+        self._file.append(b"".join((*self._ended, note)))
         self._ended.clear()
         self._open[call.line] = note
 

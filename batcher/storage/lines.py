@@ -5,6 +5,7 @@ from collections.abc import Container, Iterator
 from batcher.ports import Settled
 
 MAX_LINE_BYTES = 64 << 20
+_SPACE = ord(" ")
 
 
 class LineCutter:
@@ -47,6 +48,22 @@ class LineCutter:
             start = end
         self.number = number
         self._hold(block[start:])
+
+    def count(self, block: bytes) -> int:
+        """How many lines `feed` would have given, at a third of its cost."""
+        start = block.find(b"\n") + 1
+        if not start:
+            self._hold(block)
+            return 0
+        lines = sum(1 for _ in self.flush(block[: start - 1]))
+        find = block.find
+        while end := find(b"\n", start) + 1:
+            # Above the space are all bytes that a line of JSON begins with.
+            if block[start] > _SPACE or not block[start:end].isspace():
+                lines += 1
+            start = end
+        self._hold(block[start:])
+        return lines
 
     def flush(self, end: bytes = b"") -> Iterator[tuple[int, bytes | None]]:
         """The line held back so far with its `end`, as `feed` gives it; none if it is blank.

@@ -101,7 +101,12 @@ def count_rows(path: Path, *, limit: int | None = None, choice: Choice | None = 
     Raises:
         InputError: The file cannot be read, is damaged or no text.
     """
-    return sum(1 for _ in chosen_lines(path, choice or Choice(limit=limit)))
+    choice = choice or Choice(limit=limit)
+    if not choice.is_all:
+        return sum(1 for _ in chosen_lines(path, choice))
+    cutter = LineCutter()
+    rows = sum(cutter.count(block) for block in file_blocks(path))
+    return rows + sum(1 for _ in cutter.flush())
 
 
 def _lines(path: Path, *, complete: bool = True) -> Iterator[tuple[int, bytes | None]]:

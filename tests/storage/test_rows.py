@@ -126,6 +126,9 @@ def test_any_bytes_are_one_row_a_line_however_they_are_cut_into_blocks(
     rows = [parse(number, raw or b"") for number, raw in found]
     expected = [(n, line) for n, line in enumerate(lines, 1) if line.strip()]
     assert expected == found
+    counter = LineCutter()
+    counted = sum(counter.count(data[at : at + block]) for at in range(0, len(data), block))
+    assert counted + len(list(counter.flush())) == len(found)
     assert all((row.data is None) == (row.problem is not None) for row in rows)
 
 
