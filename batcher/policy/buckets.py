@@ -41,6 +41,7 @@ class Dimension:
         "_foreign",
         "_known_at",
         "_next_at",
+        "_refused_at",
         "_seen",
         "_told_at",
         "_tolerance",
@@ -63,6 +64,7 @@ class Dimension:
         self._next_at = float("-inf")
         self._seen = 0.0
         self._told_at = float("-inf")
+        self._refused_at = float("-inf")
 
     def state(self, per_minute: float, *, burst_s: float) -> None:
         """Take a limit from the settings: never exceeded, whatever the server allows."""
@@ -103,7 +105,9 @@ class Dimension:
         """Seconds until `cost` may be taken; what exceeds the bucket waits for a full one."""
         self.fill(now)
         # A reserve is kept only up to levels the bucket is known to reach.
-        need = min(cost + self.margin, max(cost, self._seen), self.capacity)
+        is_contended = now < self._contended_until
+        margin = 0.0 if is_contended else self.margin
+        need = min(cost + margin, max(cost, self._seen), self.capacity)
         short = need - self.level
         wait = 0.0
         if short > 1e-9 * need:
@@ -117,7 +121,7 @@ class Dimension:
         self.fill(now)
         if now < self._contended_until:
             # Pace by the level, which all clients of the quota see alike: fair by construction.
-            pace = 2.0 * max(0.0, self.level - 0.3 * self.margin) / self._share_s()
+            pace = 2.0 * max(0.0, self.level - 0.3 * self._base_margin()) / self._share_s()
             pace = min(4.0 * self.rate, max(pace, 0.05 * self.rate))
             self._next_at = max(self._next_at, now - 0.2) + cost / pace
         self.level -= cost
@@ -163,12 +167,14 @@ class Dimension:
                 noise = min(abs(correction), self._tolerance + ticket.cost[self.index])
                 correction -= math.copysign(noise, correction)
             self._foreign = min(0.9 * rate, max(0.0, self._foreign + correction / gain))
-            if self.index < 2 and self._foreign > 0.2 * rate and self.level < 0.3 * capacity:
+            if self.index < 2 and self._foreign > 0.2 * rate and self.level < 0.5 * capacity:
                 self._contended_until = now + _CONTENDED_S
 
-    def refused(self) -> None:
-        """A refusal that the level explains: keep more in reserve."""
-        self.margin = min(_MARGIN_SHARE * self.rate * MINUTE_S, self.margin * 1.25)
+    def refused(self, ticket: Ticket, now: float) -> None:
+        """A refusal that the level explains: keep more in reserve, once for each cluster."""
+        if ticket.sent > self._refused_at:
+            self._refused_at = now
+            self.margin = min(_MARGIN_SHARE * self.rate * MINUTE_S, self.margin * 1.25)
 
     def emptied(self, level: float, now: float) -> None:
         """A refusal shows that there was no more than `level`."""
@@ -179,8 +185,11 @@ class Dimension:
         return min(_SHARE_S, 0.5 * self.capacity / self.rate)
 
     def _set_margin(self) -> None:
+        self.margin = self._base_margin()
+
+    def _base_margin(self) -> float:
         most = min(_MARGIN_SHARE * self.rate * MINUTE_S, _MARGIN_OF_BURST * self.capacity)
-        self.margin = min(_MARGIN_S * self.rate, most)
+        return min(_MARGIN_S * self.rate, most)
 
     def _capacity(self, quota: Quota, level: float, rate: float) -> float:
         """What the bucket holds, out of `remaining` and the time to full.

@@ -226,7 +226,7 @@ class Limiter:
         ]
         if short:
             for dimension in short:
-                dimension.refused()
+                dimension.refused(ticket, now)
             return None
         if ticket.is_short and not feedback.quotas:
             return None

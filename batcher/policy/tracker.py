@@ -45,6 +45,7 @@ _SPARE = 2.0  # attempts' worth kept back after a refusal
 _LEAST_SPARE = 0.5
 _SPARE_SHARE = 0.1  # of what the bucket holds, where that is less
 _LEAP = 1.6  # a probe that got this far has found a greater quota
+_REGAIN = 1.2
 _MARKS = 10
 _ENOUGH = 8.0  # attempts between two refusals for their rate to be taken as it is
 _SLOWEST_S = 60.0  # an attempt a minute, at least
@@ -83,6 +84,7 @@ class Tracker:
         "_excess",
         "_first",
         "_hold_s",
+        "_is_proven",
         "_level",
         "_marks",
         "_next_at",
@@ -125,6 +127,7 @@ class Tracker:
         self._clustered = 0
         self._evidence = [0.0, 0.0, 0.0]  # in favour of a unit, against requests
         self._rates: list[float] | None = None  # between the last two refusals, in every unit
+        self._is_proven = False  # enough was admitted between two refusals to trust the rate
         self._pinned = False  # the unit is known
 
     # -- asking
@@ -159,7 +162,8 @@ class Tracker:
         if now > at:
             if self._paused_until > at:  # refilled while standing still: not to be lost
                 until = min(now, self._paused_until)
-                level += self.rate * (until - at)
+                if self._is_proven:
+                    level += self.rate * (until - at)
                 at = until
                 level = min(level, self._capacity)
             most = max(self._biggest, cost, _BURST_S * self.rate)
@@ -292,25 +296,24 @@ class Tracker:
             keep += 1
         if not keep:
             return 0.0
-        pace = self.pace(now)
-        may_have_overflowed = (
-            ticket.is_probe
-            and pace > 1.3 * was
-            and self._surplus(best) > 0.6 * self._burst(best)
-        )
         while len(self._marks) > keep:
             self._marks.popleft()
-        self.rate = max(min(high, max(low, best)), _LEAST_KEPT * was)
-        if may_have_overflowed:
+        # A competitor takes in lumps: what has proved itself is not given up at one refusal.
+        least = _LEAST_KEPT * was if self._is_proven else 0.0
+        self.rate = max(min(high, max(low, best)), least)
+        self._is_proven = self._is_proven or best != was
+        pace = self.pace(now)
+        if pace > _LEAP * was and self._surplus(best) > 0.6 * self._burst(best):
             # Refill may have been lost while the bucket was full: the truth is between what
             # was let through and what we were sending.
             self.rate = max(self.rate, was)
-            if pace > _LEAP * self.rate:
-                between = 0.97 * math.sqrt(self.rate * pace)
-                self.rate = max(self.rate, min(1.5 * self.rate, between))
+            between = 0.97 * math.sqrt(self.rate * pace)
+            self.rate = max(self.rate, min(1.5 * self.rate, between))
             self._marks.clear()
             window_s = 0.0
         self.rate = max(self.rate, mean / _SLOWEST_S)
+        if self.rate > was:
+            self._capacity *= self.rate / was  # most servers hold so many seconds of the rate
         return window_s
 
     def _compare(self, ticket: Ticket, mark: _Mark) -> None:
@@ -362,7 +365,8 @@ class Tracker:
         unit = self.unit
         per_s = self.rate / max(1e-9, mean[unit])
         shortest = max(_FIRST_HOLD_S, min(_HOLD_S, _FIRST_HOLD_REQUESTS / per_s))
-        longest = max(_HOLD_S, _HOLD_REQUESTS * self._cluster / per_s)
+        patience = 1.0 + 1.0 / (1.0 + per_s)  # no hurry where nothing can be found soon
+        longest = max(_HOLD_S, _HOLD_REQUESTS * self._cluster * patience / per_s)
         self._hold_s = min(_LONGEST_HOLD_S, max(shortest, min(longest, window_s)))
         unsure = 1.0 / max(1.0, window_s * per_s)
         self._excess = min(0.2, max(_EXCESS, 0.5 * unsure))
@@ -377,9 +381,9 @@ class Tracker:
     def pause(self, until: float, now: float) -> None:
         """Nothing is sent until then; what is refilled meanwhile is not lost."""
         self._pause_s = until - now
-        self._capacity *= 1.05  # may have been underestimated
+        self._capacity *= _REGAIN  # may have been underestimated
         self._paused_until = max(self._paused_until, until)
-        self._epoch = max(self._epoch, until)
+        self._epoch = max(self._epoch, until + self._pause_s / (_PEAK - 1.0))
 
     def _choose_unit(self, mean: Sequence[float]) -> None:
         if self._pinned:
