@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-_LF, _CR = b"\n\r"  # as numbers: found five times as fast as bytes of length one
+_LF, _CR, _OPEN, _CLOSE = b"\n\r{}"  # numbers are found five times as fast as bytes of length one
 _DEEPEST = 200  # orjson writes 254 levels and reads 1024
 _INT_BITS = 64
 
@@ -46,7 +46,7 @@ def embedded(body: bytes, *, parsed: bool) -> Any:
         body: As it came.
         parsed: Somebody has read it as JSON already, unless it is an event stream.
     """
-    if not (parsed and body.startswith(b"{") and body.endswith(b"}")):
+    if not (parsed and body and body[0] == _OPEN and body[-1] == _CLOSE):
         try:
             orjson.loads(body)
             orjson.loads(b"[%b]" % body)  # one level deeper, as it will stand in the record
