@@ -1,9 +1,10 @@
 """How many threads the model gets: one per core that nobody else is using.
 
 llama.cpp's threads wait for one another many times per token, so a thread that has to share
-its core holds all of them up. Measured 2026-11, two cores, SmolLM2-135M, four slots, CPU
-seconds for the same four answers: quiet 7.6; beside four busy processes 18.6 with two threads,
-7.1 with one, 7.9 with two that stop spinning soon (SPIN).
+its core holds all of them up. Measured 2026-11 on two cores with SmolLM2-135M: beside other
+work (load 2.8) twelve answers took 15 s with one thread and 29 s with two. Four answers beside
+four busy loops took 18.6 CPU seconds with two threads, 7.9 with two that stop spinning soon
+(SPIN), 7.1 with one.
 """
 
 import asyncio
@@ -37,16 +38,19 @@ def threads(cores: int, busy: float) -> int:
 
 
 async def busy_cores(cores: Set[int]) -> float:
-    """How many of these cores other work keeps busy now; 0.0 where the system does not tell.
+    """How many of these cores other work keeps busy; 0.0 where the system does not tell.
 
-    The smaller of a look at the kernel's counters and the last minute's load average: the first
-    is fooled by a moment's work, the second still remembers the installation that just ended.
+    Half a look at the kernel's counters, which a moment's lull or burst fools, and half the last
+    minute's load average, which still remembers the installation that just ended.
     """
     before = _look(cores)
     await asyncio.sleep(_LOOK_S)
     after = _look(cores)
     worked, total = after[0] - before[0], after[1] - before[1]
-    return min(worked / total * len(cores), os.getloadavg()[0]) if total > 0 else 0.0
+    if total <= 0:
+        return 0.0
+    lately = min(os.getloadavg()[0], len(cores))
+    return (worked / total * len(cores) + lately) / 2
 
 
 def _look(cores: Set[int]) -> tuple[int, int]:

@@ -49,7 +49,7 @@ class LocalModel:
 
         Args:
             settings: The job's [local] table.
-            tell: Called with sentences about the rare slow step (a download).
+            tell: Called with a sentence about what makes it slow (a download, a busy machine).
             log: File that llama.cpp's warnings are appended to; None drops them.
         """
         path = settings.model_path
@@ -73,8 +73,7 @@ class LocalModel:
                 "the local model needs the extra `local`; run: pip install 'batcher[local]'"
             )
         path = await ensure_model(self._settings, self._tell)
-        cores = usable_cores()
-        self.threads = self._settings.threads or threads(len(cores), await busy_cores(cores))
+        self.threads = self._settings.threads or await self._free_cores()
         with self._open_log() as log:
             begin = log.seek(0, os.SEEK_END)
             try:
@@ -121,6 +120,15 @@ class LocalModel:
     ) -> None:
         """Stop it."""
         await self.stop()
+
+    async def _free_cores(self) -> int:
+        cores = usable_cores()
+        free = threads(len(cores), await busy_cores(cores))
+        if free < len(cores):
+            self._tell(
+                f"the local model gets {free} of {len(cores)} cores; other work keeps the rest busy"
+            )
+        return free
 
     def _open_log(self) -> IO[bytes]:
         """Where the child's stderr goes: the log, or a nameless file gone with the child."""

@@ -29,7 +29,7 @@ from batcher.local.server import LocalModel
 async def main():
     told = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, told.set)
-    async with LocalModel(Local(model_path=sys.argv[1]), print) as model:
+    async with LocalModel(Local(model_path=sys.argv[1]), lambda _: None) as model:
         print(model.base_url, flush=True)
         await told.wait()
         await asyncio.to_thread(sys.stdin.readline)
