@@ -46,6 +46,12 @@ _LEAST_SPARE = 0.5
 _SPARE_SHARE = 0.1  # of what the bucket holds, where that is less
 _LEAP = 1.6  # a probe that got this far has found a greater quota
 _REGAIN = 1.2
+_YIELD = 0.7
+_GROWTH = 0.06  # a second, of a rate that is at its peak
+_SURPRISE = 0.1
+_AGREED = 6
+_STRIFE = 1.8
+_PEACE_S = 8.0
 _MARKS = 10
 _ENOUGH = 8.0  # attempts between two refusals for their rate to be taken as it is
 _SLOWEST_S = 60.0  # an attempt a minute, at least
@@ -74,6 +80,7 @@ class Tracker:
     """
 
     __slots__ = (
+        "_agreeing",
         "_at",
         "_biggest",
         "_capacity",
@@ -85,16 +92,20 @@ class Tracker:
         "_first",
         "_hold_s",
         "_is_proven",
+        "_is_shared",
         "_level",
         "_marks",
         "_next_at",
         "_pause_s",
         "_paused_until",
+        "_peak",
         "_pinned",
         "_probe",
         "_rates",
         "_reacted_at",
         "_sent_at",
+        "_strife",
+        "_strife_at",
         "began",
         "ceiling",
         "is_on",
@@ -127,6 +138,11 @@ class Tracker:
         self._clustered = 0
         self._evidence = [0.0, 0.0, 0.0]  # in favour of a unit, against requests
         self._rates: list[float] | None = None  # between the last two refusals, in every unit
+        self._is_shared = False
+        self._agreeing = 0  # refusals back from the newest that tell of one rate
+        self._peak = 0.0  # highest rate proven of late: the scale of growth
+        self._strife = 0.0  # refusals of late that nothing we did explains
+        self._strife_at = 0.0
         self._is_proven = False  # enough was admitted between two refusals to trust the rate
         self._pinned = False  # the unit is known
 
@@ -135,6 +151,9 @@ class Tracker:
     def pace(self, now: float) -> float:
         """Units a second to send at `now`."""
         rate = self.rate
+        if self._is_shared:
+            since = max(0.0, now - self._epoch)
+            return min(self.ceiling, rate + _GROWTH * math.sqrt(rate * self._peak) * since)
         beyond = now - self._epoch - self._hold_s
         if beyond <= 0.0:
             wanted = rate * _BELOW
@@ -253,6 +272,7 @@ class Tracker:
         else:
             self._size_up(ticket, mean[self.unit])
             window_s = self._estimate(ticket, mean[self.unit], now)
+            self._share(ticket, was, now)
         self._bound(ticket, retry_after_s)
         self._marks.append(_Mark(ticket))
         self._restart(ticket, admitted, mean, window_s, now)
@@ -260,6 +280,26 @@ class Tracker:
         return f"{kind}: 429 without headers, estimate {self.rate:.3g} {UNITS[self.unit]}/s"
 
     # -- estimating
+
+    def _share(self, ticket: Ticket, was: float, now: float) -> None:
+        """See whether others draw on the quota, and if so leave the estimates and share.
+
+        Shared, the rate grows steadily and is cut at every refusal, as TCP does. Who sends
+        more is refused more often, and who sends less grows faster, so shares even out.
+        """
+        surprise = abs(math.log(max(self.rate, 1e-9) / was)) > _SURPRISE
+        if self._is_shared:
+            if self._agreeing >= _AGREED:
+                self._is_shared = False
+                self._strife = 0.0
+            else:
+                self.rate = _YIELD * self.pace(ticket.sent)
+            return
+        self._strife *= 0.5 ** ((now - self._strife_at) / _PEACE_S)
+        self._strife_at = now
+        if self._is_proven and (surprise or not ticket.is_probe):
+            self._strife += 1.0
+        self._is_shared = self._strife > _STRIFE
 
     def _size_up(self, ticket: Ticket, mean: float) -> None:
         """A refusal while savings are being spent tells what the bucket can save."""
@@ -294,8 +334,10 @@ class Tracker:
             if not keep:
                 self._compare(ticket, mark)
             keep += 1
+        self._agreeing = keep
         if not keep:
             return 0.0
+        self._peak = max(0.97 * self._peak, best)
         while len(self._marks) > keep:
             self._marks.popleft()
         # A competitor takes in lumps: what has proved itself is not given up at one refusal.
