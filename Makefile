@@ -5,6 +5,7 @@ JOB ?= quickstart
 BIN := .venv/bin/
 PIP := $(BIN)python -m pip --disable-pip-version-check install -qq
 DATA := jobs/quickstart/HumanEval.jsonl.gz
+NEEDED := $(if $(filter quickstart,$(JOB)),$(DATA))
 JOBS := $(filter-out jobs/reference.toml,$(wildcard jobs/*.toml))
 
 .PHONY: help setup fmt lint types test test-all scenarios bench check rehearse run clean
@@ -39,12 +40,12 @@ bench: .venv/.develop      ## CPU per request beside a bare aiohttp loop, and pe
 
 check: lint types test     ## what a commit must pass
 
-rehearse: .venv/.run $(DATA)   ## make rehearse JOB=claude: the whole job against the simulator
+rehearse: .venv/.run $(NEEDED)   ## make rehearse JOB=claude: the whole job against the simulator
 	$(BIN)batcher rehearse jobs/$(JOB).toml
 
 # batcher ends with 1 when all rows are settled and some have no usable answer. That is an end, not
 # a mistake of make's, so make ends with 0 then too; any other code of batcher's fails the target.
-run: .venv/.run $(DATA)    ## set up what is missing, then run a job: quickstart, or JOB=name
+run: .venv/.run $(NEEDED)    ## set up what is missing, then run a job: quickstart, or JOB=name
 	@code=0; $(BIN)batcher run jobs/$(JOB).toml || code=$$?; \
 	case $$code in \
 	0) ;; \
