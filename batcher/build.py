@@ -10,7 +10,8 @@ from typing import Any
 
 from batcher.errors import ConfigError
 from batcher.events import Event
-from batcher.job import Job, Key, ProviderName, Request
+from batcher.job import Job, ProviderName, Request
+from batcher.keychain import KeySetting, find_keys, make_keyring
 from batcher.load import read_template
 from batcher.pipeline.admission import Admission
 from batcher.pipeline.backlog import Backlog
@@ -18,18 +19,14 @@ from batcher.pipeline.gate import Gate
 from batcher.pipeline.intake import Intake
 from batcher.pipeline.keys import Keys
 from batcher.pipeline.run import Parts
-from batcher.policy.keyring import Keyring
-from batcher.policy.limiter import Limiter
 from batcher.policy.outage import Outage
 from batcher.policy.render import effective, make_renderer, row_id
-from batcher.ports import Journal, Provider, SecretSource, Settled, Sink, Source
+from batcher.ports import Journal, Provider, Settled, Sink, Source
 from batcher.providers.catalogue import Defaults, defaults_of, make_provider
 from batcher.providers.presets import apply_preset
 from batcher.providers.wire import input_chars, normal_base_url
-from batcher.records import AuthStyle, Bucket, KeyRef, record
+from batcher.records import AuthStyle, record
 from batcher.secret import Redactor, Secret
-from batcher.secrets.env import EnvSource
-from batcher.secrets.file import FileSource
 from batcher.transport.http import HttpTransport
 from batcher.version import __version__
 
@@ -40,6 +37,11 @@ _MOST_OPEN_BYTES = 64 * 1024 * 1024
 
 # The servers batcher starts itself speak the Messages API.
 OWN_SERVERS = {ProviderName.LOCAL: "smollm2-135m-instruct", ProviderName.SIMULATED: "simulated-1"}
+
+
+def has_own_server(job: Job) -> bool:
+    """Whether batcher starts the server itself, at another port each time."""
+    return job.rehearsal or job.request.provider in OWN_SERVERS
 
 
 @record
@@ -87,50 +89,13 @@ def target_of(job: Job, *, base_url: str | None = None) -> Target:
     return Target(provider=provider, request=request, base_url=url, auth=auth, defaults=defaults)
 
 
-@record
-class KeySetting:
-    """One key: its name, how it travels and where its value is."""
-
-    ref: KeyRef
-    auth: AuthStyle
-    source: SecretSource | None
-
-
 def keys_of(job: Job, target: Target) -> Sequence[KeySetting]:
-    """The job's keys, else the environment's, else none at all for a server that needs none.
+    """The keys of a job, or the environment's; see keychain.find_keys.
 
     Raises:
         ConfigError: The vendor's own server is the target and there is no key.
     """
-    if target.auth is AuthStyle.NONE:
-        return [_anonymous(target)]
-    if job.keys:
-        return [_from_setting(key, target) for key in job.keys]
-    for name, style in target.defaults.key_envs:
-        if os.environ.get(name, "").strip():
-            auth = target.request.auth or style
-            ref = KeyRef(alias=name, scope=name, base_url=target.base_url)
-            return [KeySetting(ref=ref, auth=auth, source=EnvSource(name))]
-    if target.base_url == normal_base_url(target.defaults.base_url):
-        names = " or ".join(name for name, _ in target.defaults.key_envs)
-        raise ConfigError(
-            f"there is no API key for {target.base_url}: set {names}, or add "
-            '[[keys]] with source = "env:NAME" or "file:PATH" to the job'
-        )
-    return [_anonymous(target)]
-
-
-def _anonymous(target: Target) -> KeySetting:
-    ref = KeyRef(alias="none", scope="default", base_url=target.base_url)
-    return KeySetting(ref=ref, auth=AuthStyle.NONE, source=None)
-
-
-def _from_setting(key: Key, target: Target) -> KeySetting:
-    kind, _, rest = key.source.partition(":")
-    alias = key.alias or rest.rsplit("/", 1)[-1]
-    source: SecretSource = EnvSource(rest) if kind == "env" else FileSource(rest)
-    ref = KeyRef(alias=alias, scope=alias, base_url=target.base_url)
-    return KeySetting(ref=ref, auth=target.auth, source=source)
+    return find_keys(job, base_url=target.base_url, auth=target.auth, defaults=target.defaults)
 
 
 def make_intake(job: Job, target: Target) -> Intake:
@@ -141,7 +106,7 @@ def make_intake(job: Job, target: Target) -> Intake:
 
     return Intake(
         request=target.request,
-        endpoint=target.base_url,
+        endpoint="built-in" if has_own_server(job) else target.base_url,
         provider=target.provider,
         name_row=name_row,
         render=make_renderer(read_template(job)),
@@ -164,23 +129,6 @@ def make_transport(
     )
 
 
-def _keyring(job: Job, keys: Sequence[KeySetting]) -> Keyring:
-    limits = job.limits
-    stated = {
-        bucket: value
-        for bucket, value in (
-            (Bucket.INPUT, limits.input_tokens_per_minute),
-            (Bucket.OUTPUT, limits.output_tokens_per_minute),
-        )
-        if value is not None
-    }
-    scopes = {
-        key.ref.scope: Limiter(key.ref.scope, stated=stated, max_in_flight=limits.concurrency)
-        for key in keys
-    }
-    return Keyring([key.ref for key in keys], scopes)
-
-
 def compose(
     job: Job,
     target: Target,
@@ -196,7 +144,7 @@ def compose(
     """The parts of one run of a job."""
     keys = keys_of(job, target)
     values: dict[str, Secret] = {}
-    keyring = _keyring(job, keys)
+    keyring = make_keyring(keys, job.limits)
     limits, patience = job.limits, job.patience
     outage = Outage(unanswered_s=patience.unanswered_s, answered_s=patience.outage_s)
     rpm = limits.requests_per_minute
@@ -216,6 +164,7 @@ def compose(
             keyring=keyring,
             redactor=redactor,
             emit=emit,
+            refresh_s={key.ref.alias: key.refresh_s for key in keys},
         ),
         transport=make_transport(keys, values, job, redactor),
         provider=target.provider,

@@ -50,9 +50,12 @@ class LimitChanged:
     in_flight: int | None = None
 
 
+ALL_KEYS = "all keys"
+
+
 @record
 class Paused:
-    """Dispatch of a scope stands still for `wait_s`."""
+    """Dispatch of a scope, or of ALL_KEYS, stands still for `wait_s`."""
 
     name: ClassVar[str] = "dispatch.paused"
     scope: str
@@ -75,6 +78,23 @@ class KeyReturned:
     """A key is in use again."""
 
     name: ClassVar[str] = "key.returned"
+    key: str
+    reason: str
+
+
+@record
+class KeyRotated:
+    """A key that was in use has a new value, which is used from now on."""
+
+    name: ClassVar[str] = "key.rotated"
+    key: str
+
+
+@record
+class KeyStale:
+    """A key's source could not be read again; the value in use stays. Told once until it can."""
+
+    name: ClassVar[str] = "key.stale"
     key: str
     reason: str
 
@@ -123,6 +143,8 @@ Event = (
     | Paused
     | KeyBenched
     | KeyReturned
+    | KeyRotated
+    | KeyStale
     | SharedQuotaSuspected
     | RunHalted
     | RunDraining

@@ -4,9 +4,13 @@ TOML files, command-line flags and Python all fill these models; `jobs/reference
 shows each field and is tested against them. Field descriptions carry unit and origin.
 """
 
+import re
+import shlex
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
@@ -35,11 +39,29 @@ class Input(_Section):
     """Where rows come from."""
 
     path: str = "-"
-    """JSONL file, also .gz or .zst; `-` is standard input. In a job file relative to that file."""
+    """JSONL file, also .gz or .zst; `-` is standard input; s3:// and the like with the extra
+    `remote`. In a job file relative to that file."""
     id_field: str | None = None
     """Input field that names the row; else `id` or `custom_id`, else the line number."""
     limit: int | None = Field(default=None, ge=1)
     """Only the first N lines that hold something; for a trial before the whole."""
+    shard: str | None = None
+    """"3/8": the third of eight equal parts, every eighth line; for more than one machine."""
+    sample: int | None = Field(default=None, ge=1)
+    """Only N lines, spread evenly over the whole file by `seed`."""
+    seed: int = 0
+    """Which sample: the same seed takes the same lines."""
+
+    @field_validator("shard")
+    @classmethod
+    def _is_a_part(cls, value: str | None) -> str | None:
+        if value is not None:
+            part, slash, parts = value.partition("/")
+            if not (slash and part.isdecimal() and parts.isdecimal()):
+                raise ValueError('write it as "3/8": the third of eight parts')
+            if not 1 <= int(part) <= int(parts):
+                raise ValueError(f'write a part from 1 to {int(parts)}, e.g. "1/{int(parts)}"')
+        return value
 
 
 class Output(_Section):
@@ -134,17 +156,59 @@ class Patience(_Section):
     before the run stops."""
     outage_s: float = Field(default=3600.0, gt=0)
     """The same for a server that has answered before."""
+    row_deadline_s: float | None = Field(default=None, gt=0)
+    """A row that has been failing for so long since its first try is not tried again; waiting
+    for a quota does not count."""
+    deadline: str | None = None
+    """When the whole run must be over: `06:00`, or a duration such as `90m`. It stops sending in
+    time, finishes what is in flight, and can be resumed."""
     grace_s: float = Field(default=30.0, ge=0)
     """After the first signal, how long in-flight requests may take to finish."""
+    on_truncated: Literal["fail", "keep", "grow"] = "fail"
+    """An answer cut short: a failure, a result as it is, or asked again with double max_tokens."""
+    grow_to: int = Field(default=16_384, ge=1)
+    """Largest max_tokens that `on_truncated = "grow"` asks for."""
+    on_refused: Literal["fail", "keep"] = "fail"
+    """An answer the model or a filter declined: a failure, or a result as it is."""
+    on_empty: Literal["fail", "keep", "retry"] = "fail"
+    """An answer without text: a failure, a result as it is, or tried again."""
+
+    @field_validator("deadline")
+    @classmethod
+    def _is_a_time_or_duration(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[\d.:hms ]+", value):
+            raise ValueError(f"{value!r} is no deadline; write 06:00, or 90m, or 7h30m")
+        return value
 
 
 class Key(_Section):
     """One API key, by where it is kept; never the key itself."""
 
     source: str
-    """env:NAME or file:PATH."""
-    alias: str | None = None
+    """env:NAME, file:PATH, command:PROGRAM ARGUMENTS (run without a shell; the first line it
+    prints is the key), or aws-secretsmanager:ID, with #FIELD behind it when the secret is JSON."""
+    alias: str | None = Field(default=None, min_length=1)
     """What logs and records call it; left out, the source's name."""
+    scope: str | None = Field(default=None, min_length=1)
+    """Organisation or workspace it belongs to; keys of one scope share one budget. Left out: it has
+    a budget of its own."""
+    base_url: str | None = None
+    """Server root for this key; left out, the request's."""
+    weight: float = Field(default=1.0, gt=0)
+    """Share of the requests among keys that could go at once."""
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    """Known quota of its scope, never exceeded; left out, it is learnt."""
+    input_tokens_per_minute: float | None = Field(default=None, gt=0)
+    """Known quota of its scope, never exceeded; left out, it is learnt."""
+    output_tokens_per_minute: float | None = Field(default=None, gt=0)
+    """Known quota of its scope, never exceeded; left out, it is learnt."""
+    active: str | None = None
+    """Hours of the day in which it is used, HH:MM-HH:MM, over midnight if need be; left out, all
+    day."""
+    time_zone: str | None = None
+    """Whose clock `active` means, an IANA name; left out, this machine's."""
+    refresh_s: float = Field(default=300.0, ge=0)
+    """Seconds between two readings of the source, for rotation; 0: only when it is refused."""
 
     @field_validator("source")
     @classmethod
@@ -153,10 +217,38 @@ class Key(_Section):
         if kind not in KEY_SOURCES or not rest:
             known = ", ".join(f"{k}:..." for k in KEY_SOURCES)
             raise ValueError(f"a key is named by where it is kept ({known}), never written here")
+        if kind == "command":
+            try:
+                words = shlex.split(rest)
+            except ValueError:
+                raise ValueError("the command has a quote without its partner") from None
+            if not words:
+                raise ValueError("the command is empty")
+        return value
+
+    @field_validator("active")
+    @classmethod
+    def _is_a_window(cls, value: str | None) -> str | None:
+        found = value is None or WINDOW.fullmatch(value)
+        if not found:
+            raise ValueError('write hours as "22:00-06:00"')
+        if value is not None and value.partition("-")[0] == value.partition("-")[2]:
+            raise ValueError("it begins and ends at once; leave it out for all day")
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, value: str | None) -> str | None:
+        try:
+            if value is not None:
+                ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("write an IANA name such as Europe/Berlin or UTC") from None
         return value
 
 
-KEY_SOURCES = ("env", "file")
+KEY_SOURCES = ("env", "file", "command", "aws-secretsmanager")
+WINDOW = re.compile(r"((?:[01]?\d|2[0-3]):[0-5]\d)-((?:[01]?\d|2[0-3]):[0-5]\d|24:00)")
 
 
 class Log(_Section):
@@ -247,7 +339,7 @@ class Job(_Section):
     limits: Limits = Limits()
     patience: Patience = Patience()
     keys: list[Key] = []
-    """Left out: the provider's usual environment variables."""
+    """Left out: the provider's usual environment variables, also numbered (NAME_2, NAME_3 ...)."""
     log: Log = Log()
     simulator: Simulator = Simulator()
     local: Local = Local()
@@ -255,3 +347,28 @@ class Job(_Section):
     """Where the job file lies; set on loading, not written in it."""
     rehearsal: bool = Field(default=False, exclude=True)
     """Talk to the built-in simulator in place of the provider; set by `batcher rehearse`."""
+
+    @field_validator("keys")
+    @classmethod
+    def _are_told_apart(cls, keys: list[Key]) -> list[Key]:
+        for name in ("alias", "source"):
+            seen: set[str] = set()
+            for number, key in enumerate(keys, start=1):
+                value = getattr(key, name)
+                if value is not None and value in seen:
+                    raise ValueError(f"key {number} has the {name} of an earlier one")
+                seen.add(value)
+        quotas: dict[tuple[str, str], float] = {}
+        for number, key in enumerate(keys, start=1):
+            for name in QUOTAS:
+                value = getattr(key, name)
+                if key.scope is None or value is None:
+                    continue
+                if quotas.setdefault((key.scope, name), value) != value:
+                    raise ValueError(
+                        f"key {number} states another {name} than an earlier key of its scope"
+                    )
+        return keys
+
+
+QUOTAS = ("requests_per_minute", "input_tokens_per_minute", "output_tokens_per_minute")

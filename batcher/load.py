@@ -224,7 +224,7 @@ def _secrets(tree: Tree) -> Iterator[Mistake]:
                 'put it into an environment variable and name that: keys = [{source = "env:NAME"}]'
             )
             yield Mistake(".".join(field), f"holds a key, and jobs are stored and shown: {fix}")
-        elif field == ("request", "base_url") and _USER_IN_URL.search(value):
+        elif field[-1] == "base_url" and _USER_IN_URL.search(value):
             yield Mistake(".".join(field), "holds a user name or password: take it out")
 
 

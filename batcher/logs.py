@@ -19,6 +19,8 @@ from batcher.events import (
     Event,
     KeyBenched,
     KeyReturned,
+    KeyRotated,
+    KeyStale,
     LimitChanged,
     Paused,
     RowSettled,
@@ -100,9 +102,11 @@ def listener(log: structlog.typing.WrappedLogger, *, level: str) -> Callable[[Ev
                     log.debug(event.name, **_settled(event))
             case AttemptFailed():
                 log.info(event.name, **_attempt(event))
-            case RunStarted() | RunFinished() | KeyReturned() | LimitChanged() | Paused():
+            case RunStarted() | RunFinished() | LimitChanged() | Paused():
                 log.info(event.name, **_fields(event))
-            case RunDraining() | KeyBenched() | SharedQuotaSuspected():
+            case KeyReturned() | KeyRotated():
+                log.info(event.name, **_fields(event))
+            case RunDraining() | KeyBenched() | KeyStale() | SharedQuotaSuspected():
                 log.warning(event.name, **_fields(event))
             case RunHalted():
                 log.error(event.name, **_fields(event))

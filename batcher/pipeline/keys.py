@@ -1,16 +1,42 @@
-"""The values of the keys: read at the start, read again when one is refused.
+"""The values of the keys: read at the start, when one is refused, and every now and then.
 
 Values live in one mapping that the transport reads at each sending; nobody else sees them.
+A key that is refused stays out until its source has another value; meanwhile the others go on.
 """
 
 import asyncio
+import itertools
+import math
 from collections.abc import Callable, Mapping, MutableMapping
+from datetime import datetime
 
-from batcher.errors import ConfigError
-from batcher.events import Event, KeyBenched, KeyReturned
+from batcher import clock
+from batcher.errors import BatcherError, ConfigError
+from batcher.events import (
+    ALL_KEYS,
+    Event,
+    KeyBenched,
+    KeyReturned,
+    KeyRotated,
+    KeyStale,
+    Paused,
+    SharedQuotaSuspected,
+)
 from batcher.policy.keyring import Keyring
 from batcher.ports import SecretSource
 from batcher.secret import Redactor, Secret
+
+_LONGEST_READING_S = 3600.0  # a key being read anew is out for the moment, not for good
+_MOST_FRUITLESS = 3  # new values in a row of which none ever worked
+_FIRST_REST_S = 2.0
+_LONGEST_REST_S = 300.0
+_RESTS_TOLD = 3  # one odd row gives a key a rest or two; more is worth a line
+_LONGEST_NAP_S = 60.0  # wall clocks are set, machines sleep
+_ROUNDING_S = 0.001
+
+
+def _no_change() -> None:
+    """What nobody waits for."""
 
 
 class Keys:
@@ -19,6 +45,12 @@ class Keys:
     Args:
         sources: Alias to where its value comes from.
         values: Alias to value; filled here, read by the transport.
+        refresh_s: Alias to seconds between two readings of its source; 0 or none: only when
+            it is refused.
+        wall: The present, with a zone, for the hours of keys.
+
+    Attributes:
+        on_change: Called when a key may have come into use.
     """
 
     def __init__(
@@ -29,55 +61,183 @@ class Keys:
         keyring: Keyring,
         redactor: Redactor,
         emit: Callable[[Event], None],
+        refresh_s: Mapping[str, float] | None = None,
+        wall: Callable[[], datetime] = clock.wall,
     ) -> None:
         self._sources = sources
         self._values = values
         self._keyring = keyring
         self._redactor = redactor
         self._emit = emit
+        self._refresh_s = refresh_s or {}
+        self._wall = wall
         self._versions = dict.fromkeys(sources, 0)
-        self._reading = asyncio.Lock()
+        self._locks = {alias: asyncio.Lock() for alias in sources}
+        self._worked: dict[str, int] = {}  # alias -> the version that was answered
+        self._refused: dict[str, int] = {}  # alias -> the version that was refused
+        self._fruitless: dict[str, int] = {}
+        self._rests: dict[str, int] = {}
+        self._stale: set[str] = set()
+        self._is_closed = False
+        self.on_change: Callable[[], None] = _no_change
+
+    # Values
 
     async def read_all(self) -> None:
-        """Read every key once.
+        """Read every key once, and see which are within their hours.
 
         Raises:
-            ConfigError: A key is not where its source says.
+            ConfigError: Keys are not where their sources say; names each.
         """
+        problems = []
         for alias, source in self._sources.items():
-            self._keep(alias, await source.get())
+            try:
+                self._keep(alias, await source.get())
+            except ConfigError as fault:
+                problems.append(str(fault))
+        if problems:
+            raise ConfigError("\n".join(problems))
+        for one, other in itertools.combinations(self._values, 2):
+            if self._values[one] == self._values[other]:
+                reason = "they are the same key; no extra capacity"
+                self._emit(SharedQuotaSuspected(keys=(one, other), reason=reason))
+        self._look_at_clock()
 
     def version(self, alias: str) -> int:
         """Counts the values this key has had; noted with each attempt."""
         return self._versions.get(alias, 0)
 
+    async def refresh(self) -> None:
+        """Read each key again when its time has come, for ever; returns when none wants it."""
+        due = {
+            alias: clock.now() + every
+            for alias, every in self._refresh_s.items()
+            if every and alias in self._sources
+        }
+        while due:
+            alias = min(due, key=due.__getitem__)
+            await asyncio.sleep(due[alias] - clock.now())
+            await self.read_again(alias)
+            due[alias] = clock.now() + self._refresh_s[alias]
+
+    async def read_again(self, alias: str) -> None:
+        """Take the value a key's source has now; one that cannot be read costs nothing but news."""
+        async with self._locks[alias]:
+            try:
+                value = await self._sources[alias].get()
+            except BatcherError as fault:
+                if alias not in self._stale:
+                    self._stale.add(alias)
+                    self._emit(KeyStale(key=alias, reason=str(fault)))
+                return
+            self._stale.discard(alias)
+            if value != self._values.get(alias):
+                self._adopt(alias, value)
+
+    # Health
+
+    def worked(self, alias: str, version: int) -> None:
+        """A server answered this version of a key."""
+        self._worked[alias] = version
+        if self._rests:
+            self._rests.pop(alias, None)
+
+    def has_worked(self, alias: str, version: int) -> bool:
+        """Whether a server has ever answered this version of a key."""
+        return self._worked.get(alias) == version
+
+    def has_other(self, alias: str) -> bool:
+        """Whether there is another key to go on with."""
+        return self._keyring.has_usable(besides=alias)
+
     async def refused(self, alias: str, *, version: int, reason: str) -> bool:
         """A server refused this version of a key; returns whether any key is left to go on with."""
-        async with self._reading:
-            if alias in self._sources and self._versions[alias] == version:
-                await self._renew(alias, reason)
-            elif alias not in self._sources:
-                self._bench(alias, reason)
+        if alias not in self._sources:
+            self._bench(alias, reason)
+        elif self.version(alias) == version and self._refused.get(alias) != version:
+            # Out at once: reading takes time, and every request sent meanwhile is in vain.
+            self._keyring.bench(alias, until=clock.now() + _LONGEST_READING_S)
+            async with self._locks[alias]:
+                if self.version(alias) == version and self._refused.get(alias) != version:
+                    await self._replace(alias, version, reason)
         return self._keyring.has_usable()
 
-    async def _renew(self, alias: str, reason: str) -> None:
+    def spent(self, alias: str, *, reason: str) -> bool:
+        """The money of a key's scope is used up; returns whether any key is left to go on with."""
+        for mate in self._keyring.scope_mates(alias):
+            self._bench(mate, reason)
+        return self._keyring.has_usable()
+
+    def rest(self, alias: str, *, reason: str) -> None:
+        """A key that has worked, or its row, is at fault: let the key be, longer each time."""
+        now = clock.now()
+        if self._keyring.is_benched(alias, now=now):
+            return
+        times = self._rests[alias] = self._rests.get(alias, 0) + 1
+        until_s = now + min(_LONGEST_REST_S, _FIRST_REST_S**times)
+        self._keyring.bench(alias, until=until_s)
+        if times >= _RESTS_TOLD:
+            self._emit(KeyBenched(key=alias, reason=reason, until_s=until_s))
+
+    async def _replace(self, alias: str, version: int, reason: str) -> None:
+        """Go on with the value the source has now; without another one the key is out."""
+        self._refused[alias] = version
         try:
             value = await self._sources[alias].get()
-        except ConfigError as fault:
+        except BatcherError as fault:
             self._bench(alias, f"{reason}; reading it anew failed: {fault}")
             return
         if value == self._values.get(alias):
             self._bench(alias, reason)
             return
+        fruitless = 0 if self.has_worked(alias, version) else self._fruitless.get(alias, 0) + 1
+        self._fruitless[alias] = fruitless
+        if fruitless >= _MOST_FRUITLESS:
+            # A source that makes a new value each time would keep a hopeless run alive for ever.
+            self._bench(alias, f"{reason}; so were the other values its source gave")
+            return
+        self._adopt(alias, value)
+
+    def _adopt(self, alias: str, value: Secret) -> None:
         self._keep(alias, value)
         self._versions[alias] += 1
-        self._keyring.unbench(alias)
-        self._emit(KeyReturned(key=alias, reason="its source has a new value"))
+        was_refused = self._refused.pop(alias, None) is not None
+        if self._keyring.unbench(alias) or was_refused:
+            self._emit(KeyReturned(key=alias, reason="its source has a new value"))
+        else:
+            self._emit(KeyRotated(key=alias))
+        self._look_at_clock()
+        self.on_change()
 
     def _bench(self, alias: str, reason: str) -> None:
         if self._keyring.bench(alias):
             self._emit(KeyBenched(key=alias, reason=reason))
+            self._look_at_clock()
 
     def _keep(self, alias: str, value: Secret) -> None:
         self._redactor.learn(value)
         self._values[alias] = value
+
+    # Hours
+
+    async def keep_hours(self) -> None:
+        """Take keys in and out of use as their hours begin and end; returns when none has any."""
+        while (next_s := self._look_at_clock()) < math.inf:
+            self.on_change()
+            await asyncio.sleep(min(next_s + _ROUNDING_S, _LONGEST_NAP_S))
+
+    def _look_at_clock(self) -> float:
+        """See whose hours it is, tell when it is nobody's; returns seconds to the next change."""
+        now, wall = clock.now(), self._wall()
+        next_s = self._keyring.look_at_clock(wall=wall, now=now)
+        opening = self._keyring.opening(now=now)
+        if opening is None:
+            self._is_closed = False
+        elif not self._is_closed:
+            self._is_closed = True
+            wait_s, window = opening
+            at = datetime.fromtimestamp(wall.timestamp() + wait_s, wall.tzinfo)
+            until = f"{at.astimezone(window.zone):%Y-%m-%d %H:%M %Z}"
+            reason = f"outside the hours of every key until {until}"
+            self._emit(Paused(scope=ALL_KEYS, reason=reason, wait_s=wait_s))
+        return next_s

@@ -22,7 +22,16 @@ from batcher.pipeline.keys import Keys
 from batcher.pipeline.settle import Settler, outcome_of
 from batcher.policy.backoff import busy_delay_s, delay_s
 from batcher.policy.outage import Outage
-from batcher.policy.verdict import GiveUp, Halt, ReplaceKey, RetryIn, verdict
+from batcher.policy.verdict import (
+    GiveUp,
+    Halt,
+    LeaveScope,
+    ReplaceKey,
+    RestKey,
+    RetryIn,
+    Verdict,
+    verdict,
+)
 from batcher.ports import Journal, Provider, Settled, Sink, Source, Transport
 from batcher.records import (
     Attempt,
@@ -73,6 +82,7 @@ class Run:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._dispatcher = Dispatcher(parts.backlog, parts.admission)
+        parts.keys.on_change = self._dispatcher.pump
         self._settler = Settler(
             parts.sink,
             index=parts.settled,
@@ -106,7 +116,11 @@ class Run:
         parts = self._parts
         await parts.keys.read_all()
         async with asyncio.TaskGroup() as group:
-            background = [group.create_task(self._take_in())]
+            background = [
+                group.create_task(self._take_in()),
+                group.create_task(parts.keys.refresh()),
+                group.create_task(parts.keys.keep_hours()),
+            ]
             if parts.admission.gate is not None:
                 background.append(group.create_task(parts.admission.gate.run()))
             if parts.sync_every_s is not None:
@@ -196,7 +210,9 @@ class Run:
         parts, pending, result = self._parts, turn.pending, exchange.result
         if isinstance(result, Reply) or result.reply is not None:
             parts.outage.succeeded()
+        key = turn.permit.key.alias
         if isinstance(result, Reply):
+            parts.keys.worked(key, key_version)
             self._note(pending, turn, exchange, charged=False)
             self._settler.settle(outcome_of(pending, result, exchange.body))
             return None
@@ -208,6 +224,8 @@ class Run:
             failures=pending.failures + 1,
             in_outage=in_outage,
             ever_answered=parts.outage.ever_answered,
+            key_worked=parts.keys.has_worked(key, key_version),
+            other_key=parts.keys.has_other(key),
             delay_s=delay_s(
                 parts.patience,
                 failures=pending.failures + 1,
@@ -226,19 +244,22 @@ class Run:
 
     async def _obey(
         self,
-        ruling: RetryIn | GiveUp | ReplaceKey | Halt,
+        ruling: Verdict,
         turn: Turn,
         exchange: Exchange,
         failure: Failure,
         key_version: int,
     ) -> float | None:
-        parts, pending = self._parts, turn.pending
+        pending = turn.pending
         match ruling:
-            case RetryIn():
-                pending.failures += ruling.charged
-                pending.refusals += not ruling.charged
-                self._note(pending, turn, exchange, charged=ruling.charged)
+            case RetryIn() | RestKey():
+                charged = isinstance(ruling, RestKey) or ruling.charged
+                pending.failures += charged
+                pending.refusals += not charged
+                self._note(pending, turn, exchange, charged=charged)
                 self._tell(pending, failure, ruling.delay_s)
+                if isinstance(ruling, RestKey):
+                    self._parts.keys.rest(turn.permit.key.alias, reason=failure.message)
                 return clock.now() + ruling.delay_s
             case GiveUp():
                 pending.failures += 1
@@ -246,21 +267,27 @@ class Run:
                 self._tell(pending, failure, None)
                 self._settler.settle(outcome_of(pending, failure, exchange.body))
                 return None
-            case ReplaceKey():
+            case ReplaceKey() | LeaveScope():
                 self._note(pending, turn, exchange, charged=False)
                 self._tell(pending, failure, 0.0)
-                if not await parts.keys.refused(
-                    turn.permit.key.alias, version=key_version, reason=failure.message
-                ):
-                    self._halt(
-                        f"the key {turn.permit.key.alias} was refused: {failure.message}", failure
-                    )
+                await self._leave_key(ruling, turn.permit.key.alias, failure, key_version)
                 return clock.now()
             case Halt():
                 self._note(pending, turn, exchange, charged=False)
                 self._tell(pending, failure, None)
                 self._halt(failure.message, failure)
                 return None
+
+    async def _leave_key(
+        self, ruling: ReplaceKey | LeaveScope, alias: str, failure: Failure, version: int
+    ) -> None:
+        """Go on with what other keys or values there are; without any the run is over."""
+        keys, message = self._parts.keys, failure.message
+        if isinstance(ruling, LeaveScope):
+            if not keys.spent(alias, reason=message):
+                self._halt(message, failure)
+        elif not await keys.refused(alias, version=version, reason=message):
+            self._halt(f"the key {alias} was refused: {message}", failure)
 
     def _note(self, pending: Pending, turn: Turn, exchange: Exchange, *, charged: bool) -> None:
         result = exchange.result

@@ -1,40 +1,55 @@
 """Which key the next request uses.
 
 Every request goes to the key that may send soonest; among several that may send now, to
-the one furthest behind its weight. Keys of one quota scope share one rate controller.
+the one furthest behind its weight. Keys of one quota scope share one rate controller. A key
+is out while its hours are over, and while it is benched: refused, spent, or in doubt.
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from batcher.events import Event
+from batcher.policy.window import Window, closes_in_s, opens_in_s
 from batcher.ports import RateController
 from batcher.records import Feedback, KeyRef, Need
 
 
 class _Key:
-    __slots__ = ("benched_until", "controller", "ref", "turn")
+    __slots__ = ("benched_until", "closed_until", "controller", "ref", "turn", "window")
 
-    def __init__(self, ref: KeyRef, controller: RateController) -> None:
+    def __init__(self, ref: KeyRef, controller: RateController, window: Window | None) -> None:
         self.ref = ref
         self.controller = controller
+        self.window = window
         self.benched_until = -math.inf
+        self.closed_until = -math.inf
         self.turn = 0.0  # grows by 1/weight with each request
 
 
 class Keyring:
-    """Keys, their health, and the rate controllers of their scopes.
+    """Keys, their health and hours, and the rate controllers of their scopes.
 
     Args:
         keys: In order of preference among equals; aliases are distinct.
         controllers: The rate controller of every scope the keys name.
+        windows: Hours of use, by alias; a key without any is used all day.
     """
 
-    def __init__(self, keys: Sequence[KeyRef], controllers: Mapping[str, RateController]) -> None:
-        self._keys = {key.alias: _Key(key, controllers[key.scope]) for key in keys}
+    def __init__(
+        self,
+        keys: Sequence[KeyRef],
+        controllers: Mapping[str, RateController],
+        *,
+        windows: Mapping[str, Window] | None = None,
+    ) -> None:
+        hours = windows or {}
+        self._keys = {
+            key.alias: _Key(key, controllers[key.scope], hours.get(key.alias)) for key in keys
+        }
         self._order = list(self._keys.values())
         self._only = self._order[0] if len(self._order) == 1 else None
-        self._paused_until: dict[str, float] = {}
+        self._turn = 0.0  # of the latest request
 
     def pick(self, need: Need, *, now: float) -> tuple[str | None, float]:
         """The key to use and the seconds until it may be used; a question that never acts.
@@ -51,8 +66,8 @@ class Keyring:
             wait = key.controller.wait_s(need, now=now)
             if key.benched_until > now:
                 wait = max(wait, key.benched_until - now)
-            if self._paused_until:
-                wait = max(wait, self._paused_until.get(key.ref.scope, now) - now)
+            if key.closed_until > now:
+                wait = max(wait, key.closed_until - now)
             if key is self._only:
                 return key.ref.alias, wait
             rank = (wait, key.turn)
@@ -66,9 +81,10 @@ class Keyring:
         """Set aside capacity of the key's scope for a request that is sent now."""
         key = self._keys[alias]
         if self._only is None:
-            # A key that was out does not get all it missed when it returns.
-            floor = min(k.turn for k in self._order) if key.turn == 0.0 else key.turn
-            key.turn = max(key.turn, floor) + 1.0 / key.ref.weight
+            # A key that was out, or could not send, does not get all it missed. Source:
+            # start-time fair queueing (Goyal, Vin and Cheng, 1996).
+            self._turn = max(self._turn, key.turn)
+            key.turn = self._turn + 1.0 / key.ref.weight
         return key.ref, key.controller.reserve(need, now=now)
 
     def settle(
@@ -89,18 +105,60 @@ class Keyring:
         key.benched_until = until
         return was_in_use
 
-    def unbench(self, alias: str) -> None:
-        """Take a key into use again."""
-        self._keys[alias].benched_until = -math.inf
+    def unbench(self, alias: str) -> bool:
+        """Take a key into use again; returns whether it was out for good."""
+        key = self._keys[alias]
+        was_out = key.benched_until == math.inf
+        key.benched_until = -math.inf
+        return was_out
 
-    def pause(self, scope: str, *, until: float) -> None:
-        """Let all keys of a scope rest until then."""
-        self._paused_until[scope] = max(until, self._paused_until.get(scope, -math.inf))
+    def is_benched(self, alias: str, *, now: float) -> bool:
+        """Whether a key is out, for good or for a while."""
+        return self._keys[alias].benched_until > now
 
-    def has_usable(self) -> bool:
-        """Whether any key is in use, or will be again by itself."""
-        return any(key.benched_until != math.inf for key in self._order)
+    def has_usable(self, *, besides: str | None = None) -> bool:
+        """Whether any key (but one) is in use, or will be again by itself."""
+        return any(
+            key.benched_until != math.inf and key.ref.alias != besides for key in self._order
+        )
 
-    def alias_of(self, scope: str) -> list[str]:
-        """The keys of a scope."""
+    def scope_mates(self, alias: str) -> list[str]:
+        """The keys that draw on the same budget as this one, itself included."""
+        scope = self._keys[alias].ref.scope
         return [key.ref.alias for key in self._order if key.ref.scope == scope]
+
+    def look_at_clock(self, *, wall: datetime, now: float) -> float:
+        """Take keys out of use whose hours are over, and back whose hours have begun.
+
+        Args:
+            wall: The present, with a zone.
+            now: The same moment, monotonic seconds.
+
+        Returns:
+            Seconds until the next such change; infinity when no key has hours.
+        """
+        next_s = math.inf
+        for key in self._order:
+            if key.window is None:
+                continue
+            wait_s = opens_in_s(key.window, wall)
+            key.closed_until = now + wait_s if wait_s else -math.inf
+            next_s = min(next_s, wait_s or closes_in_s(key.window, wall))
+        return next_s
+
+    def opening(self, *, now: float) -> tuple[float, Window] | None:
+        """When hours begin again, if no key that is in use is within its own.
+
+        Returns:
+            Seconds, and the window that opens then; None while some key may be used, or none
+            will ever be.
+        """
+        first: tuple[float, Window] | None = None
+        for key in self._order:
+            if key.benched_until == math.inf:
+                continue
+            if key.window is None or key.closed_until <= now:
+                return None
+            if first is None or key.closed_until - now < first[0]:
+                first = (key.closed_until - now, key.window)
+        return first

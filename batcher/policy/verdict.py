@@ -33,11 +33,28 @@ class ReplaceKey:
 
 
 @record
+class RestKey:
+    """Key or row is at fault: let the key rest, try the row again no earlier than delay_s.
+
+    The failed try counts against the row's max_attempts.
+    """
+
+    delay_s: float
+
+
+@record
+class LeaveScope:
+    """The money of the key's scope is used up: the row goes on with another's, at no cost."""
+
+
+@record
 class Halt:
     """Stop the run: no row can succeed until a person acts."""
 
 
-Verdict = RetryIn | GiveUp | ReplaceKey | Halt
+Verdict = RetryIn | GiveUp | ReplaceKey | RestKey | LeaveScope | Halt
+
+_TRIES_WITH_KEYS = 3  # a row refused so often, probably by several keys, is itself at fault
 
 
 def verdict(
@@ -46,6 +63,8 @@ def verdict(
     failures: int,
     in_outage: bool,
     ever_answered: bool,
+    key_worked: bool,
+    other_key: bool,
     delay_s: float,
     busy_delay_s: float,
     patience: Patience,
@@ -57,6 +76,8 @@ def verdict(
         failures: Failed tries of this row that count, this one included.
         in_outage: The server is failing everybody, so this try says nothing about the row.
         ever_answered: This run has had a usable answer for the same model and path.
+        key_worked: The key it was sent with has been answered before.
+        other_key: There is another key to go on with.
         delay_s: Backoff for a counted failure.
         busy_delay_s: Rest after a 429, which the rate controller paces.
         patience: Limits for one row.
@@ -77,12 +98,21 @@ def verdict(
         case FailureKind.AUTH:
             return ReplaceKey()
         case FailureKind.PERMISSION:
+            if not key_worked:
+                return ReplaceKey()
             # Gateways also answer 403 for one row's content; a key that has worked is kept.
-            return GiveUp() if ever_answered else ReplaceKey()
-        case FailureKind.BILLING | FailureKind.TLS:
+            is_doubtful = other_key and failures < _TRIES_WITH_KEYS
+            return RestKey(delay_s=delay_s) if is_doubtful else GiveUp()
+        case FailureKind.BILLING:
+            return LeaveScope()
+        case FailureKind.TLS:
             return Halt()
         case FailureKind.NOT_FOUND:
-            return GiveUp() if ever_answered else Halt()
+            if not ever_answered:
+                return Halt()
+            # A key that may not use the model is told that there is no such model.
+            is_doubtful = not key_worked and other_key and failures < _TRIES_WITH_KEYS
+            return RestKey(delay_s=delay_s) if is_doubtful else GiveUp()
         case (
             FailureKind.BAD_REQUEST
             | FailureKind.TOO_LARGE

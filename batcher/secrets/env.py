@@ -4,6 +4,7 @@ import os
 
 from batcher.errors import ConfigError
 from batcher.secret import Secret
+from batcher.secrets.value import as_key
 
 
 class EnvSource:
@@ -20,4 +21,4 @@ class EnvSource:
                 f"the environment variable {self._name} is not set; set it to the API key, "
                 f"for example: export {self._name}=..."
             )
-        return Secret(value)
+        return as_key(value, where=f"the environment variable {self._name}", fix="set it")

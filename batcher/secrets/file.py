@@ -6,6 +6,7 @@ from pathlib import Path
 
 from batcher.errors import ConfigError
 from batcher.secret import Secret
+from batcher.secrets.value import as_key
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -30,6 +31,4 @@ class FileSource:
             raise ConfigError(
                 f"the key file {self._path} can be read by others; run: chmod 600 {self._path}"
             )
-        if not text:
-            raise ConfigError(f"the key file {self._path} is empty; put the API key into it")
-        return Secret(text)
+        return as_key(text, where=f"the key file {self._path}", fix="put the API key into it")

@@ -1,7 +1,16 @@
 import pytest
 
 from batcher.job import Patience
-from batcher.policy.verdict import GiveUp, Halt, ReplaceKey, RetryIn, Verdict, verdict
+from batcher.policy.verdict import (
+    GiveUp,
+    Halt,
+    LeaveScope,
+    ReplaceKey,
+    RestKey,
+    RetryIn,
+    Verdict,
+    verdict,
+)
 from batcher.records import FailureKind
 from tests.support.builders import a_failure
 
@@ -15,13 +24,21 @@ TRANSIENT = [
 
 
 def rule(
-    kind: FailureKind, *, failures: int = 1, in_outage: bool = False, ever_answered: bool = False
+    kind: FailureKind,
+    *,
+    failures: int = 1,
+    in_outage: bool = False,
+    ever_answered: bool = False,
+    key_worked: bool = False,
+    other_key: bool = False,
 ) -> Verdict:
     return verdict(
         a_failure(kind),
         failures=failures,
         in_outage=in_outage,
         ever_answered=ever_answered,
+        key_worked=key_worked,
+        other_key=other_key,
         delay_s=3.0,
         busy_delay_s=0.2,
         patience=Patience(max_attempts=4),
@@ -44,9 +61,13 @@ def test_a_429_is_never_charged_to_a_row(kind: FailureKind) -> None:
     assert rule(kind, failures=99) == RetryIn(delay_s=0.2, charged=False)
 
 
-@pytest.mark.parametrize("kind", [FailureKind.BILLING, FailureKind.TLS])
-def test_what_no_row_can_survive_stops_the_run(kind: FailureKind) -> None:
-    assert rule(kind, ever_answered=True) == Halt()
+def test_what_no_row_can_survive_stops_the_run() -> None:
+    assert rule(FailureKind.TLS, ever_answered=True) == Halt()
+
+
+@pytest.mark.parametrize("failures", [1, 99])
+def test_spent_money_is_the_scopes_matter_and_never_the_rows(failures: int) -> None:
+    assert rule(FailureKind.BILLING, ever_answered=True, failures=failures) == LeaveScope()
 
 
 def test_an_unknown_model_stops_the_run_only_while_nothing_was_answered() -> None:
@@ -57,7 +78,25 @@ def test_an_unknown_model_stops_the_run_only_while_nothing_was_answered() -> Non
 def test_a_refused_key_is_replaced_but_a_403_for_one_row_costs_that_row() -> None:
     assert rule(FailureKind.AUTH, ever_answered=True) == ReplaceKey()
     assert rule(FailureKind.PERMISSION) == ReplaceKey()
-    assert rule(FailureKind.PERMISSION, ever_answered=True) == GiveUp()
+    assert rule(FailureKind.PERMISSION, ever_answered=True) == ReplaceKey()
+    assert rule(FailureKind.PERMISSION, key_worked=True) == GiveUp()
+
+
+def test_a_403_for_a_key_that_has_worked_is_tried_with_another_first() -> None:
+    def again(failures: int) -> Verdict:
+        return rule(FailureKind.PERMISSION, key_worked=True, other_key=True, failures=failures)
+
+    assert again(2) == RestKey(delay_s=3.0)
+    assert again(3) == GiveUp()
+
+
+def test_a_model_that_one_key_may_not_use_is_asked_for_with_another() -> None:
+    found = rule(FailureKind.NOT_FOUND, ever_answered=True, other_key=True)
+    assert found == RestKey(delay_s=3.0)
+    assert (
+        rule(FailureKind.NOT_FOUND, ever_answered=True, other_key=True, key_worked=True) == GiveUp()
+    )
+    assert rule(FailureKind.NOT_FOUND, other_key=True) == Halt()
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
+from batcher import clock
 from batcher.errors import StorageError
 from batcher.events import Event
 from batcher.job import Patience, Request
@@ -16,6 +18,7 @@ from batcher.pipeline.run import Parts, Run
 from batcher.policy.keyring import Keyring
 from batcher.policy.outage import Outage
 from batcher.policy.render import effective, make_renderer, row_id
+from batcher.policy.window import Window
 from batcher.ports import SecretSource
 from batcher.records import (
     Call,
@@ -169,6 +172,10 @@ class House:
         settled: Iterable[int] = (),
         ceiling: float | None = None,
         sources: Mapping[str, SecretSource] | None = None,
+        scopes: Mapping[str, str] | None = None,
+        windows: Mapping[str, Window] | None = None,
+        refresh_s: Mapping[str, float] | None = None,
+        wall: Callable[[], datetime] = clock.wall,
         latency_s: float = 1.0,
     ) -> None:
         self.source = ListSource(prompts)
@@ -180,8 +187,13 @@ class House:
         self.settled = ListIndex(settled)
         patience = patience or Patience()
         aliases = list(sources or {"a": None})
-        refs = [KeyRef(alias=alias, scope=alias, base_url="http://x") for alias in aliases]
-        keyring = Keyring(refs, dict.fromkeys(aliases, self.controller))
+        refs = [
+            KeyRef(alias=alias, scope=(scopes or {}).get(alias, alias), base_url="http://x")
+            for alias in aliases
+        ]
+        keyring = Keyring(
+            refs, dict.fromkeys([ref.scope for ref in refs], self.controller), windows=windows
+        )
         outage = Outage(unanswered_s=patience.unanswered_s, answered_s=patience.outage_s)
         provider = PlainProvider()
         self.values: dict[str, Secret] = {}
@@ -208,6 +220,8 @@ class House:
                     keyring=keyring,
                     redactor=Redactor(),
                     emit=self.events.append,
+                    refresh_s=refresh_s,
+                    wall=wall,
                 ),
                 transport=self.transport,
                 provider=provider,

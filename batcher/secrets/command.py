@@ -1,0 +1,112 @@
+"""Keys that a program prints: a password manager, a vault's client, a script of your own."""
+
+import asyncio
+import contextlib
+import os
+import shlex
+import signal
+
+from batcher.errors import ConfigError
+from batcher.secret import Redactor, Secret
+from batcher.secrets.value import as_key
+
+TIMEOUT_S = 30.0
+_MOST_BYTES = 64 * 1024  # of each output; what is beyond is read and forgotten
+_SHOWN_CHARS = 300
+
+
+class CommandSource:
+    """`command:PROGRAM ARGUMENTS`, run without a shell; implements ports.SecretSource.
+
+    The program's first line of output is the key. It gets this process's environment and no
+    input, so that one which asks for a password fails instead of waiting.
+
+    Args:
+        command: Program and arguments, quoted as in a shell; nothing else of a shell works.
+        timeout_s: Seconds it may take before it is killed, with all it has started.
+    """
+
+    def __init__(self, command: str, *, timeout_s: float = TIMEOUT_S) -> None:
+        self._words = shlex.split(command)
+        self._timeout_s = timeout_s
+
+    async def get(self) -> Secret:
+        """The first line the program prints now.
+
+        Raises:
+            ConfigError: It cannot be started, fails, takes too long, or prints no key.
+        """
+        where = f"the key command {self._words[0]}"
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._words,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as fault:
+            detail = fault.strerror if isinstance(fault, OSError) else fault
+            raise ConfigError(
+                f"{where} cannot be started ({detail}); name a program that exists, with its "
+                "path where it is not on PATH"
+            ) from None
+        printed, complaints = await self._output(process, where)
+        first, _, _ = printed.partition(b"\n")
+        if process.returncode != 0:
+            raise ConfigError(
+                f"{where} ended with {process.returncode}{_told(complaints, printed)}; "
+                "run it by hand to see why"
+            )
+        return as_key(
+            first.decode("utf-8", "replace"),
+            where=f"the first line of {where}",
+            fix=f"it must print the API key{_told(complaints, printed)}",
+        )
+
+    async def _output(self, process: asyncio.subprocess.Process, where: str) -> tuple[bytes, bytes]:
+        assert process.stdout is not None and process.stderr is not None  # noqa: S101 - both are pipes
+        is_done = False
+        try:
+            async with asyncio.timeout(self._timeout_s), asyncio.TaskGroup() as group:
+                printed = group.create_task(_read(process.stdout))
+                complaints = group.create_task(_read(process.stderr))
+                await process.wait()
+            is_done = True
+        except TimeoutError:
+            raise ConfigError(
+                f"{where} took longer than {self._timeout_s:g} s and was killed; it must print "
+                "the key without asking anybody, and leave nothing running that holds its output"
+            ) from None
+        finally:
+            if not is_done:
+                _kill(process)
+        return printed.result(), complaints.result()
+
+
+async def _read(stream: asyncio.StreamReader) -> bytes:
+    """What a program says, to its end; only the beginning is kept."""
+    kept = b""
+    while chunk := await stream.read(_MOST_BYTES):
+        kept += chunk[: _MOST_BYTES - len(kept)]
+    return kept
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """End a program and what it has started, also when only that is still at work."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    # Nothing public lets go of pipes that a survivor may hold open.
+    process._transport.close()  # type: ignore[attr-defined]
+
+
+def _told(complaints: bytes, printed: bytes) -> str:
+    """What a program wrote to stderr, for a message: short, and without any key."""
+    redactor = Redactor()
+    for word in printed.split():
+        redactor.learn(Secret(word.decode("utf-8", "replace")))
+    text = redactor.clean_text(complaints.decode("utf-8", "replace"))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    shown = " / ".join(lines[-3:])
+    shown = "".join(c if c.isprintable() else "?" for c in shown)[-_SHOWN_CHARS:]
+    return f': it says "{shown}"' if shown else ""
