@@ -155,6 +155,8 @@ class Dimension:
             if fresh:
                 return
         self.fill(now)
+        if quota.limit > self._ceiling * MINUTE_S:
+            seen = min(seen, self.level)  # the server allows more than the settings do
         correction = self.level - seen
         if correction < 0.0 and self.index >= 2:
             correction *= 0.2  # may be a credit for output whose answer is still on its way
@@ -175,6 +177,10 @@ class Dimension:
         if ticket.sent > self._refused_at:
             self._refused_at = now
             self.margin = min(_MARGIN_SHARE * self.rate * MINUTE_S, self.margin * 1.25)
+
+    def is_shallow(self, cost: float) -> bool:
+        """Whether the bucket cannot hold a reserve beside `cost`: only pacing helps then."""
+        return cost + self._base_margin() > max(cost, self._seen) or self.capacity < 4.0 * cost
 
     def emptied(self, level: float, now: float) -> None:
         """A refusal shows that there was no more than `level`."""

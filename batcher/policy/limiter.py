@@ -22,6 +22,7 @@ from batcher.records import Bucket, Feedback, Need, Quota, Signal
 _FULL_S = 1.0  # nothing but an answer makes room; ask again then, or at least this often
 _SHORTEST_S = 1e-4  # a wait that is lost in the rounding of `now` would never end
 _SPEED_WINDOW_S = 0.5
+_LEAST = 1e-6  # a job without prompt text takes no input tokens
 _REVIEW = 32  # answers
 _KNOWN_RAMP = 3.0  # a known limit may be exceeded this far while its bucket is full
 
@@ -215,7 +216,7 @@ class Limiter:
     def _over_quota(self, ticket: Ticket, feedback: Feedback, now: float) -> str | None:
         hint = feedback.limit_hint
         reason: str | None = None
-        if hint is not None and hint.limit > 0.0:
+        if hint is not None and 0.0 < hint.limit < math.inf:
             reason = self._take_hint(ticket, hint, now)
             if reason is not None:
                 return reason
@@ -224,9 +225,9 @@ class Limiter:
             for quota in feedback.quotas
             if self._is_short(quota, ticket)
         ]
-        if short:
-            for dimension in short:
-                dimension.refused(ticket, now)
+        for dimension in short:
+            dimension.refused(ticket, now)
+        if short and not all(d.is_shallow(ticket.cost[d.index]) for d in short):
             return None
         if ticket.is_short and not feedback.quotas:
             return None
@@ -234,9 +235,9 @@ class Limiter:
         return self._tracker.refused(
             ticket,
             admitted=self._admitted,
-            mean=self._estimate.mean,
+            mean=[max(_LEAST, mean) for mean in self._estimate.mean],
             per_s=self._per_s(now),
-            retry_after_s=feedback.retry_after_s,
+            retry_after_s=_sane(feedback.retry_after_s),
             now=now,
         )
 
@@ -262,8 +263,8 @@ class Limiter:
         return f"429 names a limit: {hint.limit:.6g} {UNITS[index]}/min"
 
     def _pause(self, feedback: Feedback, events: list[Event], now: float) -> None:
-        wait = feedback.retry_after_s
-        if wait is None or not 0.0 < wait < math.inf:
+        wait = _sane(feedback.retry_after_s)
+        if wait is None:
             return
         until = now + wait
         if until <= self._paused_until:
@@ -330,6 +331,11 @@ class Limiter:
             requests_per_s=per_s,
             in_flight=self._concurrency.limit,
         )
+
+
+def _sane(seconds: float | None) -> float | None:
+    """A wait a server named, when it makes sense."""
+    return seconds if seconds is not None and 0.0 < seconds < math.inf else None
 
 
 def _subtract(total: list[float], cost: Amounts) -> None:

@@ -52,8 +52,11 @@ _SURPRISE = 0.1
 _AGREED = 6
 _STRIFE = 1.8
 _PEACE_S = 8.0
+_TINY = 2.0
+_TINY_BELOW = 0.96
 _MARKS = 10
 _ENOUGH = 8.0  # attempts between two refusals for their rate to be taken as it is
+_FIRST_PER_S = 0.5  # requests a second, when the very first are refused
 _SLOWEST_S = 60.0  # an attempt a minute, at least
 
 
@@ -101,6 +104,7 @@ class Tracker:
         "_peak",
         "_pinned",
         "_probe",
+        "_proven_burst",
         "_rates",
         "_reacted_at",
         "_sent_at",
@@ -120,6 +124,7 @@ class Tracker:
         self.ceiling = math.inf
         self._marks: deque[_Mark] = deque(maxlen=_MARKS)
         self._level = 0.0
+        self._proven_burst = 0.0
         self._capacity = math.inf  # what the bucket holds, as far as standing still has shown
         self._pause_s = 0.0
         self._next_at = -math.inf
@@ -181,8 +186,8 @@ class Tracker:
         if now > at:
             if self._paused_until > at:  # refilled while standing still: not to be lost
                 until = min(now, self._paused_until)
-                if self._is_proven:
-                    level += self.rate * (until - at)
+                saved = level + self.rate * (until - at)
+                level = saved if self._is_proven else max(level, min(saved, cost))
                 at = until
                 level = min(level, self._capacity)
             most = max(self._biggest, cost, _BURST_S * self.rate)
@@ -265,7 +270,7 @@ class Tracker:
             self._at = now
             self.rate = self.ceiling
             if math.isinf(self.rate):
-                self.rate = max(0.5 * per_s, 1.0 / _SLOWEST_S) * mean[self.unit]
+                self.rate = max(0.5 * per_s, _FIRST_PER_S) * mean[self.unit]
             self._first = (ticket.sent - self.began, list(ticket.total))
             self._biggest = ticket.cost[self.unit]
             window_s = 0.0
@@ -344,8 +349,17 @@ class Tracker:
         least = _LEAST_KEPT * was if self._is_proven else 0.0
         self.rate = max(min(high, max(low, best)), least)
         self._is_proven = self._is_proven or best != was
-        pace = self.pace(now)
-        if pace > _LEAP * was and self._surplus(best) > 0.6 * self._burst(best):
+        pace = self.pace(ticket.sent)
+        surplus = self._surplus(best)
+        if ticket.is_probe and surplus > self._proven_burst:
+            self._proven_burst = surplus
+        if self._burst(self.rate) < _TINY * mean:
+            # A bucket of one or two fills between any two attempts, so that little is let
+            # through at any rate but the right one; it refuses at its rate.
+            self.rate = _TINY_BELOW * (pace if ticket.is_probe else was)
+            self._marks.clear()
+            window_s = math.inf
+        elif pace > _LEAP * was and surplus > 0.6 * self._burst(best):
             # Refill may have been lost while the bucket was full: the truth is between what
             # was let through and what we were sending.
             self.rate = max(self.rate, was)
@@ -383,7 +397,7 @@ class Tracker:
     def _burst(self, rate: float) -> float:
         """Units the bucket can hold at least: what the start got beyond the rate."""
         elapsed, total = self._first
-        return max(0.0, total[self.unit] - rate * elapsed)
+        return max(self._proven_burst, total[self.unit] - rate * elapsed)
 
     def _bound(self, ticket: Ticket, retry_after_s: float | None) -> None:
         """A bucket that needs t seconds for an attempt of size c refills at most at c/t."""
@@ -410,7 +424,7 @@ class Tracker:
         patience = 1.0 + 1.0 / (1.0 + per_s)  # no hurry where nothing can be found soon
         longest = max(_HOLD_S, _HOLD_REQUESTS * self._cluster * patience / per_s)
         self._hold_s = min(_LONGEST_HOLD_S, max(shortest, min(longest, window_s)))
-        unsure = 1.0 / max(1.0, window_s * per_s)
+        unsure = 1.0 / max(1.0, min(window_s, _LONGEST_HOLD_S) * per_s)
         self._excess = min(0.2, max(_EXCESS, 0.5 * unsure))
         self._epoch = now
         self._probe = None

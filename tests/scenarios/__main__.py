@@ -24,7 +24,7 @@ def _line(scenario: Scenario, seeds: list[int], results: list[Result]) -> tuple[
     parts = [r.part for r in results if r.part is not None]
     t95s = [r.t95 for r in results if r.t95 is not None]
     good = share >= scenario.expected.share and refused <= scenario.expected.refused
-    good = good and all(part >= 40.0 for part in parts)
+    good = good and all(part >= scenario.expected.part for part in parts)
     good = good and all(r.in_flight <= scenario.expected.in_flight for r in results)
     cells = [
         _number(share, ".1f"),

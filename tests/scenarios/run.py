@@ -32,7 +32,8 @@ class Expected(NamedTuple):
 
     share: float  # at least, of what the oracle completes
     refused: float  # at most, of attempts
-    in_flight: float = float("inf")  # at most, over the second half
+    in_flight: float = math.inf  # at most, over the second half
+    part: float = 40.0  # a twin has at least this much of what both get
 
 
 WITH_HEADERS = Expected(98.0, 1.0)
