@@ -55,6 +55,8 @@ def check_job(job: Job) -> list[str]:
     try:
         target = target_of(job)
         problems = list(check(target.request))
+        if job.keys:  # those of the environment may be elsewhere when the job is checked
+            keys_of(job, target)
     except BatcherError as fault:
         return str(fault).splitlines()
     try:

@@ -101,6 +101,8 @@ class ProgressView:
             parts.append(f"{limited:,} x 429")
         if down := tally.failures[FailureKind.OVERLOADED]:
             parts.append(f"{down:,} x overloaded")
+        if tally.standstill is not None and tally.standstill[0] > clock.now():
+            parts.append(tally.standstill[1])
         return " · ".join(parts)
 
     def _rate(self) -> float:

@@ -3,7 +3,16 @@
 import math
 from collections import Counter
 
-from batcher.events import AttemptFailed, Event, LimitChanged, Paused, RowSettled
+from batcher import clock
+from batcher.events import (
+    ALL_KEYS,
+    AttemptFailed,
+    Event,
+    KeyReturned,
+    LimitChanged,
+    Paused,
+    RowSettled,
+)
 from batcher.records import FailureKind, Status, Usage
 
 _STEP = 1.05  # each latency bucket is 5 % wider than the one before
@@ -42,6 +51,7 @@ class Tally:
         failures: Failed attempts, by kind.
         reasons: Rows that got no usable answer, by kind.
         state: What the rate controller last said.
+        standstill: Until when (monotonic seconds) no key may be used, and why; None: some may.
     """
 
     def __init__(self) -> None:
@@ -50,6 +60,7 @@ class Tally:
         self.reasons: Counter[FailureKind] = Counter()
         self.latencies = Latencies()
         self.state: str | None = None
+        self.standstill: tuple[float, str] | None = None
         self._input = self._output = self._read = self._written = 0
 
     def __call__(self, event: Event) -> None:
@@ -59,8 +70,14 @@ class Tally:
                 self._settled(event)
             case AttemptFailed():
                 self.failures[event.failure.kind] += 1
-            case LimitChanged() | Paused():
+            case LimitChanged():
                 self.state = event.reason
+            case Paused():
+                self.state = event.reason
+                if event.scope == ALL_KEYS:
+                    self.standstill = (clock.now() + event.wait_s, event.reason)
+            case KeyReturned():
+                self.standstill = None
             case _:
                 pass
 
