@@ -23,6 +23,7 @@ _FULL_S = 1.0  # nothing but an answer makes room; ask again then, or at least t
 _SHORTEST_S = 1e-4  # a wait that is lost in the rounding of `now` would never end
 _SPEED_WINDOW_S = 0.5
 _LEAST = 1e-6  # a job without prompt text takes no input tokens
+_LEAST_LIMIT = 0.1  # a minute; a server that names less is not to be believed
 _REVIEW = 32  # answers
 _KNOWN_RAMP = 3.0  # a known limit may be exceeded this far while its bucket is full
 
@@ -216,7 +217,7 @@ class Limiter:
     def _over_quota(self, ticket: Ticket, feedback: Feedback, now: float) -> str | None:
         hint = feedback.limit_hint
         reason: str | None = None
-        if hint is not None and 0.0 < hint.limit < math.inf:
+        if hint is not None and _LEAST_LIMIT <= hint.limit < math.inf:
             reason = self._take_hint(ticket, hint, now)
             if reason is not None:
                 return reason
@@ -283,7 +284,7 @@ class Limiter:
         if self._reviewed < 0:
             self._review()
         for quota in feedback.quotas:
-            if not (0.0 < quota.limit < math.inf and quota.remaining < math.inf):
+            if not (_LEAST_LIMIT <= quota.limit < math.inf and quota.remaining < math.inf):
                 continue
             dimension = self._dimensions[INDEX[quota.bucket]]
             was, index = dimension.rate, dimension.index

@@ -1,0 +1,240 @@
+"""The rate controller as a whole: progress whatever happens, and what each signal does."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batcher.events import LimitChanged, Paused
+from batcher.policy.limiter import Limiter
+from batcher.policy.ticket import Ticket
+from batcher.records import Bucket, Feedback, Need, Quota, Signal, Usage
+
+NEED = Need(input_chars=400, max_tokens=256)
+OK = Feedback(signal=Signal.OK, latency_s=0.2, usage=Usage(input_tokens=100, output_tokens=50))
+
+
+def a_limiter(**settings: object) -> Limiter:
+    return Limiter("s", **{"max_in_flight": 64, **settings})  # type: ignore[arg-type]
+
+
+def send_soon(limiter: Limiter, now: float, need: Need = NEED) -> tuple[Ticket, float]:
+    """Wait as told until the need may go; fails when that never ends."""
+    for _ in range(2000):
+        wait = limiter.wait_s(need, now=now)
+        assert 0.0 <= wait < math.inf
+        if wait == 0.0:
+            return limiter.reserve(need, now=now), now
+        now += wait
+    raise AssertionError("no progress")
+
+
+def run_for(limiter: Limiter, now: float, seconds: float, feedback: Feedback = OK) -> float:
+    """One request after another, each answered at once."""
+    until = now + seconds
+    while now < until:
+        ticket, now = send_soon(limiter, now)
+        limiter.settle(ticket, feedback, now=now)
+    return now
+
+
+amounts = st.floats(min_value=0.0, max_value=1e9, allow_nan=False)
+quotas = st.builds(
+    Quota,
+    bucket=st.sampled_from(Bucket),
+    limit=st.one_of(amounts, st.just(math.inf), st.just(math.nan), st.just(-1.0)),
+    remaining=st.one_of(amounts, st.just(-5.0), st.just(math.inf), st.just(math.nan)),
+    resets_in_s=st.none() | st.floats(min_value=0.0, max_value=1e5),
+)
+feedbacks = st.builds(
+    Feedback,
+    signal=st.sampled_from(Signal),
+    latency_s=st.floats(min_value=0.0, max_value=600.0),
+    usage=st.none()
+    | st.builds(
+        Usage,
+        input_tokens=st.integers(0, 10**6),
+        output_tokens=st.integers(0, 10**6),
+        cache_read_tokens=st.integers(0, 10**6),
+    ),
+    quotas=st.lists(quotas, max_size=4).map(tuple),
+    retry_after_s=st.none()
+    | st.floats(min_value=-1.0, max_value=1e4)
+    | st.sampled_from([math.inf, math.nan]),
+    limit_hint=st.none() | quotas,
+)
+needs = st.builds(Need, input_chars=st.integers(0, 10**7), max_tokens=st.integers(0, 10**6))
+steps = st.lists(st.tuples(feedbacks, needs, st.floats(min_value=0.0, max_value=30.0)), max_size=40)
+
+
+@given(script=steps, start=st.sampled_from([0.0, 1e6, -50.0, 1.7e9]), known=st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_there_is_progress_whatever_the_server_says(
+    script: list[tuple[Feedback, Need, float]], start: float, known: bool
+) -> None:
+    """With nothing in flight, waiting as told always ends; waits are never NaN or infinite."""
+    limiter = a_limiter(stated={Bucket.INPUT: 1000.0} if known else {})
+    now = start
+    flying: list[Ticket] = []
+    for feedback, need, pause in script:
+        wait = limiter.wait_s(need, now=now)
+        assert 0.0 <= wait < math.inf
+        if wait == 0.0:
+            flying.append(limiter.reserve(need, now=now))
+        now += pause
+        if len(flying) > 3:
+            limiter.settle(flying.pop(0), feedback, now=now)
+    for ticket in flying:
+        limiter.settle(ticket, script[0][0], now=now)
+    for need in (NEED, Need(input_chars=10**8, max_tokens=10**6)):
+        ticket, now = send_soon(limiter, now, need)
+        limiter.settle(ticket, OK, now=now)
+
+
+def test_asking_twice_changes_nothing() -> None:
+    asked, silent = a_limiter(), a_limiter()
+    for limiter in (asked, silent):
+        for _ in range(3):
+            ticket = limiter.reserve(NEED, now=0.0)
+            limiter.settle(ticket, Feedback(signal=Signal.RATE, latency_s=0.1), now=0.2)
+    for step in range(50):
+        asked.wait_s(NEED, now=0.2 + step / 100)
+
+    assert silent.wait_s(NEED, now=1.0) == pytest.approx(asked.wait_s(NEED, now=1.0), abs=1e-6)
+
+
+def test_retry_after_pauses_the_scope_for_as_long_as_it_says() -> None:
+    limiter = a_limiter()
+    ticket = limiter.reserve(NEED, now=0.0)
+    refusal = Feedback(signal=Signal.RATE, latency_s=0.1, retry_after_s=3600.0)
+
+    events = list(limiter.settle(ticket, refusal, now=1.0))
+
+    assert limiter.wait_s(NEED, now=1.0) == pytest.approx(3600.0)
+    assert limiter.wait_s(NEED, now=3590.0) == pytest.approx(11.0)
+    assert [e for e in events if isinstance(e, Paused)][0].wait_s == 3600.0
+
+
+def test_a_fraction_of_a_second_is_a_pause_too() -> None:
+    limiter = a_limiter()
+    ticket = limiter.reserve(NEED, now=0.0)
+    limiter.settle(ticket, Feedback(signal=Signal.RATE, retry_after_s=0.25), now=1.0)
+
+    assert limiter.wait_s(NEED, now=1.0) >= 0.25
+
+
+def test_a_bare_refusal_says_in_numbers_what_it_taught() -> None:
+    limiter = a_limiter()
+    now = run_for(limiter, 0.0, 3.0)
+    ticket, now = send_soon(limiter, now)
+
+    (event,) = limiter.settle(ticket, Feedback(signal=Signal.RATE, latency_s=0.1), now=now + 0.1)
+
+    assert isinstance(event, LimitChanged)
+    assert event.reason.startswith("cut: 429 without headers, estimate ")
+    assert event.requests_per_s is not None
+
+
+def test_overload_never_touches_what_was_learnt() -> None:
+    limiter = a_limiter(max_in_flight=500)
+    full = Quota(bucket=Bucket.REQUESTS, limit=600.0, remaining=500.0)
+    now = run_for(limiter, 0.0, 5.0, Feedback(signal=Signal.OK, latency_s=0.2, quotas=(full,)))
+    level = limiter._dimensions[0]
+    before = (level.rate, level.capacity)
+
+    paused = []
+    for _ in range(20):
+        ticket, now = send_soon(limiter, now)
+        refusal = Feedback(signal=Signal.OVERLOADED, latency_s=0.1)
+        events = limiter.settle(ticket, refusal, now=now + 0.1)
+        paused += [e for e in events if isinstance(e, Paused)]
+
+    assert before == (level.rate, level.capacity)
+    assert not limiter._tracker.is_on
+    assert paused
+
+
+def test_the_text_of_a_429_names_the_limit() -> None:
+    limiter = a_limiter()
+    ticket = limiter.reserve(NEED, now=0.0)
+    hint = Quota(bucket=Bucket.INPUT, limit=40_000.0, remaining=0.0)
+
+    (event,) = limiter.settle(ticket, Feedback(signal=Signal.RATE, limit_hint=hint), now=0.1)
+
+    assert isinstance(event, LimitChanged)
+    assert event.reason == "429 names a limit: 40000 input tokens/min"
+
+
+def test_a_ramp_refusal_slows_the_ramp_and_learns_no_quota() -> None:
+    limiter = a_limiter(max_in_flight=1000)
+    now = run_for(limiter, 0.0, 4.0)
+    before = limiter._ramp.per_s(now)
+    ticket, now = send_soon(limiter, now)
+
+    (event,) = limiter.settle(ticket, Feedback(signal=Signal.RAMP, latency_s=0.1), now=now + 0.1)
+
+    assert isinstance(event, LimitChanged)
+    assert "ramp" in event.reason
+    assert limiter._ramp.per_s(now + 0.1) < before
+    assert not limiter._tracker.is_on
+
+
+def test_a_need_bigger_than_the_bucket_goes_alone_when_it_is_full() -> None:
+    limiter = a_limiter(stated={Bucket.INPUT: 600.0}, burst_s=60.0)
+    huge = Need(input_chars=100_000, max_tokens=1)
+
+    assert limiter.wait_s(huge, now=0.0) == 0.0
+    limiter.reserve(huge, now=0.0)
+
+    assert limiter.wait_s(NEED, now=0.5) > 60.0
+
+
+def test_a_stated_limit_is_kept_in_the_long_run() -> None:
+    limiter = a_limiter(stated={Bucket.REQUESTS: 600.0}, burst_s=1.0)
+    generous = Quota(bucket=Bucket.REQUESTS, limit=60_000.0, remaining=60_000.0)
+    sent, now = 0, 0.0
+    while now < 60.0:
+        ticket, now = send_soon(limiter, now)
+        limiter.settle(ticket, Feedback(signal=Signal.OK, quotas=(generous,)), now=now)
+        sent += 1
+
+    assert 570 <= sent <= 611
+
+
+def test_no_more_in_flight_than_the_operator_allows() -> None:
+    limiter = a_limiter(max_in_flight=3)
+    now, flying = 0.0, 0
+    for _ in range(100):
+        if limiter.wait_s(NEED, now=now) == 0.0:
+            limiter.reserve(NEED, now=now)
+            flying += 1
+        now += 0.5
+
+    assert flying == 3
+
+
+@given(limit=st.floats(min_value=300.0, max_value=60_000.0), seed=st.integers(0, 5))
+@settings(max_examples=10, deadline=None)
+def test_a_bare_bucket_is_found_to_within_a_few_percent(limit: float, seed: int) -> None:
+    """A bucket of one second, refusals at once, no latency: the plainest server there is."""
+    limiter = a_limiter(max_in_flight=1000, seed=seed)
+    rate = limit / 60
+    level = capacity = max(1.0, rate)
+    now, filled, admitted, refused = 0.0, 0.0, 0, 0
+    horizon = max(40.0, 150.0 / rate)
+    while now < horizon:
+        ticket, now = send_soon(limiter, now)
+        level, filled = min(capacity, level + rate * (now - filled)), now
+        if level >= 1.0:
+            level -= 1.0
+            feedback = OK
+            admitted += now > horizon / 2
+        else:
+            feedback = Feedback(signal=Signal.RATE, latency_s=0.01)
+            refused += now > horizon / 2
+        now += 1e-4
+        limiter.settle(ticket, feedback, now=now)
+
+    assert admitted >= 0.93 * rate * horizon / 2 - 2
+    assert refused <= 0.05 * admitted + 2
