@@ -20,6 +20,11 @@ def wall() -> datetime:
     return datetime.now(UTC)
 
 
+def local() -> datetime:
+    """The present in the machine's own zone, for times of day."""
+    return datetime.now(UTC).astimezone()
+
+
 def epoch() -> float:
     """Seconds since 1970, for comparing with dates a server sends."""
     return time.time()
@@ -27,7 +32,7 @@ def epoch() -> float:
 
 def stamp() -> str:
     """Now as records carry it: UTC, ISO 8601, milliseconds, `Z`."""
-    global _stamp, _stamp_ms  # noqa: PLW0603 - the stamp of the present millisecond
+    global _stamp, _stamp_ms
     now = time.time()
     milliseconds = int(now * 1000)
     if milliseconds != _stamp_ms:

@@ -19,15 +19,21 @@ class Pending:
         first_sent_s: When it was first sent (monotonic), or None.
     """
 
-    __slots__ = ("attempts", "call", "failures", "first_sent_s", "need", "refusals")
+    __slots__ = ("attempts", "call", "failures", "first_sent_s", "need", "refusals", "size_bytes")
 
     def __init__(self, call: Call) -> None:
         self.call = call
         self.need = Need(input_chars=call.input_chars, max_tokens=call.max_tokens)
+        self.size_bytes = len(call.wire.body)
         self.attempts: list[Attempt] = []
         self.failures = 0
         self.refusals = 0
         self.first_sent_s: float | None = None
+
+    def ask_instead(self, call: Call) -> None:
+        """Go on with another call for the same row."""
+        self.call = call
+        self.need = Need(input_chars=call.input_chars, max_tokens=call.max_tokens)
 
 
 class Backlog:
@@ -74,7 +80,7 @@ class Backlog:
     def closed(self, pending: Pending) -> None:
         """A call has left for good: its row is settled or waits for the next run."""
         self.rows_open -= 1
-        self.bytes_open -= len(pending.call.wire.body)
+        self.bytes_open -= pending.size_bytes
 
     def peek(self, *, now: float, untried_newest: bool = False) -> Pending | None:
         """The call to try next, or None when none is due.

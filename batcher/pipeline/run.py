@@ -21,10 +21,13 @@ from batcher.pipeline.intake import Intake
 from batcher.pipeline.keys import Keys
 from batcher.pipeline.settle import Settler, outcome_of
 from batcher.policy.backoff import busy_delay_s, delay_s
+from batcher.policy.grow import grown
 from batcher.policy.outage import Outage
 from batcher.policy.verdict import (
     GiveUp,
+    Grow,
     Halt,
+    Keep,
     LeaveScope,
     ReplaceKey,
     RestKey,
@@ -32,9 +35,11 @@ from batcher.policy.verdict import (
     Verdict,
     verdict,
 )
+from batcher.policy.when import seconds_until
 from batcher.ports import Journal, Provider, Settled, Sink, Source, Transport
 from batcher.records import (
     Attempt,
+    Call,
     Failure,
     FailureKind,
     Outcome,
@@ -44,6 +49,8 @@ from batcher.records import (
 )
 
 _BUGS_IN_A_ROW = 3
+_SPARE = 1.25  # the last answers may take longer than any before
+_LOOK_S = 0.1  # between two looks at a near deadline
 _YIELD_EVERY = 200  # rows settled without sending, between two looks at the rest of the loop
 
 
@@ -90,6 +97,7 @@ class Run:
             on_storage_fault=self._storage_failed,
         )
         self._bugs = 0
+        self._longest_s = 0.0
         self._workers: list[asyncio.Task[None]] = []
         self._grace: asyncio.TimerHandle | None = None
         self.requests = 0
@@ -125,6 +133,8 @@ class Run:
                 background.append(group.create_task(parts.admission.gate.run()))
             if parts.sync_every_s is not None:
                 background.append(group.create_task(self._sync_every(parts.sync_every_s)))
+            if parts.patience.deadline is not None:
+                self._keep_deadline(seconds_until(parts.patience.deadline, now=clock.local()))
             self._workers = [group.create_task(self._work()) for _ in range(parts.workers)]
             await asyncio.wait(self._workers)
             for task in background:
@@ -143,6 +153,23 @@ class Run:
         self._dispatcher.close()
         loop = asyncio.get_running_loop()
         self._grace = loop.call_later(parts.patience.grace_s, self.cancel)
+
+    def _keep_deadline(self, left_s: float) -> None:
+        """Stop sending early enough for what is in flight to be answered by then."""
+        loop = asyncio.get_running_loop()
+
+        def look_again() -> None:
+            left = due_s - loop.time()
+            if left <= _SPARE * self._longest_s:
+                self.drain("the deadline has come", Exit.INTERRUPTED)
+                loop.call_at(due_s, self.cancel)
+            else:
+                loop.call_later(
+                    max(_LOOK_S, left - max(_SPARE * self._longest_s, grace_s)), look_again
+                )
+
+        due_s, grace_s = loop.time() + left_s, self._parts.patience.grace_s
+        look_again()
 
     def cancel(self) -> None:
         """Stop now; what is in flight is left to the next run."""
@@ -204,6 +231,7 @@ class Run:
             self._bug(pending, bug)
             return None
         self._bugs = 0
+        self._longest_s = max(self._longest_s, exchange.latency_s)
         return retry_at_s
 
     async def _follow_up(self, turn: Turn, exchange: Exchange, key_version: int) -> float | None:
@@ -236,6 +264,7 @@ class Run:
                 random=random.random(),  # noqa: S311
             ),
             patience=parts.patience,
+            age_s=clock.now() - (pending.first_sent_s or clock.now()),
         )
         retry_at_s = await self._obey(ruling, turn, exchange, result, key_version)
         if (reason := parts.outage.verdict(now=clock.now())) is not None:
@@ -261,7 +290,16 @@ class Run:
                 if isinstance(ruling, RestKey):
                     self._parts.keys.rest(turn.permit.key.alias, reason=failure.message)
                 return clock.now() + ruling.delay_s
-            case GiveUp():
+            case Grow() if (longer := self._longer(pending)) is not None:
+                self._note(pending, turn, exchange, charged=False)
+                self._tell(pending, failure, 0.0)
+                pending.ask_instead(longer)
+                return clock.now()
+            case Keep() if failure.reply is not None:
+                self._note(pending, turn, exchange, charged=False)
+                self._settler.settle(outcome_of(pending, failure.reply, exchange.body))
+                return None
+            case GiveUp() | Grow() | Keep():
                 pending.failures += 1
                 self._note(pending, turn, exchange, charged=True)
                 self._tell(pending, failure, None)
@@ -277,6 +315,9 @@ class Run:
                 self._tell(pending, failure, None)
                 self._halt(failure.message, failure)
                 return None
+
+    def _longer(self, pending: Pending) -> Call | None:
+        return grown(pending.call, most=self._parts.patience.grow_to)
 
     async def _leave_key(
         self, ruling: ReplaceKey | LeaveScope, alias: str, failure: Failure, version: int

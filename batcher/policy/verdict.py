@@ -24,7 +24,17 @@ class RetryIn:
 
 @record
 class GiveUp:
-    """Settle the row as it stands."""
+    """Settle the row as failed."""
+
+
+@record
+class Keep:
+    """Settle the row as answered, with the reply the failure carries."""
+
+
+@record
+class Grow:
+    """Ask again with room for a longer answer; give up when there is no more room to give."""
 
 
 @record
@@ -52,12 +62,12 @@ class Halt:
     """Stop the run: no row can succeed until a person acts."""
 
 
-Verdict = RetryIn | GiveUp | ReplaceKey | RestKey | LeaveScope | Halt
+Verdict = RetryIn | GiveUp | Keep | Grow | ReplaceKey | RestKey | LeaveScope | Halt
 
 _TRIES_WITH_KEYS = 3  # a row refused so often, probably by several keys, is itself at fault
 
 
-def verdict(
+def verdict(  # noqa: PLR0912 - one case per rule; the whole policy is to be read in one piece
     failure: Failure,
     *,
     failures: int,
@@ -68,6 +78,7 @@ def verdict(
     delay_s: float,
     busy_delay_s: float,
     patience: Patience,
+    age_s: float = 0.0,
 ) -> Verdict:
     """Decide what follows a failure.
 
@@ -80,8 +91,11 @@ def verdict(
         other_key: There is another key to go on with.
         delay_s: Backoff for a counted failure.
         busy_delay_s: Rest after a 429, which the rate controller paces.
-        patience: Limits for one row.
+        patience: Limits for one row, and what to do with answers that are no results.
+        age_s: Seconds since the row was first sent.
     """
+    late = patience.row_deadline_s is not None and age_s >= patience.row_deadline_s
+    again = failures < patience.max_attempts and not late
     match failure.kind:
         case FailureKind.RATE | FailureKind.RAMP:
             return RetryIn(delay_s=busy_delay_s, charged=False)
@@ -94,7 +108,15 @@ def verdict(
         ):
             if in_outage:
                 return RetryIn(delay_s=busy_delay_s, charged=False)
-            return RetryIn(delay_s=delay_s) if failures < patience.max_attempts else GiveUp()
+            return RetryIn(delay_s=delay_s) if again else GiveUp()
+        case FailureKind.TRUNCATED if patience.on_truncated != "fail":
+            return Grow() if patience.on_truncated == "grow" else Keep()
+        case FailureKind.REFUSED if patience.on_refused == "keep":
+            return Keep()
+        case FailureKind.EMPTY if patience.on_empty == "retry" and again:
+            return RetryIn(delay_s=delay_s)
+        case FailureKind.EMPTY if patience.on_empty == "keep":
+            return Keep()
         case FailureKind.AUTH:
             return ReplaceKey()
         case FailureKind.PERMISSION:

@@ -333,3 +333,64 @@ async def test_whatever_happens_every_row_ends_in_exactly_one_record(
 
 def _paid(kind: FailureKind) -> Reply | None:
     return a_reply("") if kind in {FailureKind.TRUNCATED, FailureKind.REFUSED} else None
+
+
+def cut_short(_: str, __: int) -> Answer:
+    return Failure(kind=FailureKind.TRUNCATED, message="cut", reply=a_reply("half an ans"))
+
+
+async def test_a_truncated_answer_is_a_failure_with_its_text_by_default() -> None:
+    (outcome,) = await House(["p"], cut_short).go()
+
+    assert outcome.status is Status.TRUNCATED
+    assert outcome.reply is not None
+    assert outcome.reply.text == "half an ans"
+
+
+async def test_a_truncated_answer_may_be_kept_as_a_result() -> None:
+    (outcome,) = await House(["p"], cut_short, patience=Patience(on_truncated="keep")).go()
+
+    assert outcome.status is Status.OK
+    assert outcome.reply is not None
+    assert len(outcome.attempts) == 1
+
+
+async def test_a_truncated_answer_grows_to_its_ceiling_and_never_asks_the_same_twice() -> None:
+    patience = Patience(on_truncated="grow", grow_to=8192, max_attempts=1)
+    house = House(['{"max_tokens":1024}'], cut_short, patience=patience)
+    (outcome,) = await house.go()
+
+    asked = [prompt for _, prompt in house.transport.sent]
+    assert asked == [f'{{"max_tokens":{n}}}' for n in (1024, 2048, 4096, 8192)]
+    assert outcome.status is Status.TRUNCATED
+    assert len(outcome.attempts) == 4
+
+
+async def test_an_empty_answer_may_be_tried_again() -> None:
+    def script(_: str, tries: int) -> Answer:
+        if tries < 3:
+            return Failure(kind=FailureKind.EMPTY, message="no text", reply=a_reply(""))
+        return a_reply()
+
+    (outcome,) = await House(["p"], script, patience=Patience(on_empty="retry")).go()
+
+    assert outcome.status is Status.OK
+    assert len(outcome.attempts) == 3
+
+
+async def test_a_row_past_its_deadline_is_not_tried_again() -> None:
+    patience = Patience(row_deadline_s=20.0, backoff_base_s=5, max_attempts=1000)
+    house = House(["p"], fails(FailureKind.SERVER, status=500), patience=patience)
+    (outcome,) = await house.go()
+
+    assert outcome.status is Status.FAILED
+    assert 20 <= asyncio.get_running_loop().time() < 40
+
+
+async def test_a_run_with_a_deadline_stops_sending_in_time_and_is_done_by_then() -> None:
+    house = House(prompts(10_000), workers=8, latency_s=4.0, patience=Patience(deadline="60"))
+    outcomes = await house.go()
+
+    assert house.run.exit_code is Exit.INTERRUPTED
+    assert 50 < asyncio.get_running_loop().time() <= 60
+    assert len(outcomes) == len(house.transport.sent)
