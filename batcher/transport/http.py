@@ -5,6 +5,7 @@ the network into a Failure by one table, and masks the key in whatever comes bac
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -16,10 +17,26 @@ from batcher.records import AuthStyle, Failure, KeyRef, Response, Wire
 from batcher.secret import Redactor, Secret
 from batcher.transport.deadline import Deadline
 from batcher.transport.faults import NETWORK_FAULTS, failure_of
+from batcher.transport.request import ReadyRequest, common_headers
 
 _MOST_BODY_BYTES = 256 * 1024 * 1024  # an answer is kilobytes; an endless one must not fill memory
 _KEEPALIVE_S = 30.0
 _DNS_CACHE_S = 60
+
+
+class _Route(NamedTuple):
+    """Where requests with one key go, and what they share.
+
+    Attributes:
+        given: The headers it was made from, and `secret` the key; it holds as long as both do.
+        headers: All but Content-Length.
+    """
+
+    url: URL
+    proxy: URL | None
+    given: Mapping[str, str]
+    secret: Secret | None
+    headers: CIMultiDict[str]
 
 
 class HttpTransport:
@@ -51,23 +68,30 @@ class HttpTransport:
         self._user_agent = user_agent
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s)
         self._session: aiohttp.ClientSession | None = None
-        self._urls: dict[tuple[str, str], URL] = {}
+        self._routes: dict[tuple[str, str], _Route] = {}
         self._proxies: dict[str, URL | None] = {}
 
     async def send(self, wire: Wire, key: KeyRef, *, deadline_s: float) -> Response | Failure:
         """One exchange within deadline_s; every fault of server or network is a value."""
         session = self._session or self._open()
-        url = self._urls.get((key.base_url, wire.path)) or self._url(key.base_url, wire.path)
+        route = self._routes.get((key.alias, wire.path))
+        if (
+            route is None
+            or route.given is not wire.headers
+            or route.secret is not self._values.get(key.alias)
+        ):
+            route = self._route(wire, key)
+        headers = route.headers.copy()
+        headers["Content-Length"] = str(len(wire.body))
         with Deadline(deadline_s) as deadline:
             try:
-                async with session.post(
-                    url,
-                    data=wire.body,
-                    headers=self._headers(wire, key),
+                response = await session.post(
+                    route.url,
+                    data=(headers, wire.body),
                     allow_redirects=False,
-                    proxy=self._proxies[key.base_url],
-                ) as response:
-                    body = await self._read(response)
+                    proxy=route.proxy,
+                )
+                body = await _read(response)
             except NETWORK_FAULTS as fault:
                 return self._masked(failure_of(fault))
             return Response(
@@ -88,26 +112,20 @@ class HttpTransport:
             limit=0, ttl_dns_cache=_DNS_CACHE_S, keepalive_timeout=_KEEPALIVE_S
         )
         self._session = aiohttp.ClientSession(
-            connector=connector, timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar()
+            connector=connector,
+            timeout=self._timeout,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            request_class=ReadyRequest,
         )
         return self._session
 
-    def _url(self, base_url: str, path: str) -> URL:
-        try:
-            url = URL(base_url + path)
-            host = url.host
-        except ValueError as fault:
-            raise ConfigError(f"request.base_url {base_url!r} is not a URL: {fault}") from fault
-        if url.scheme not in {"http", "https"} or not host:
-            raise ConfigError(
-                f"request.base_url {base_url!r} needs a scheme and a host, as in https://host/v1"
-            )
-        self._urls[base_url, path] = url
-        self._proxies[base_url] = _proxy_for(url, host)
-        return url
-
-    def _headers(self, wire: Wire, key: KeyRef) -> CIMultiDict[str]:
-        headers = CIMultiDict(wire.headers)
+    def _route(self, wire: Wire, key: KeyRef) -> _Route:
+        """Everything of a request that is the same for the next one with this key."""
+        url = _url(key.base_url, wire.path)
+        if key.base_url not in self._proxies:
+            self._proxies[key.base_url] = _proxy_for(url)
+        headers = common_headers(url)
+        headers.update(wire.headers)
         headers["User-Agent"] = self._user_agent
         secret = self._values.get(key.alias)
         style = self._auth.get(key.alias, AuthStyle.NONE)
@@ -115,20 +133,9 @@ class HttpTransport:
             headers["Authorization"] = f"Bearer {secret.reveal()}"
         elif secret is not None and style is AuthStyle.X_API_KEY:
             headers["x-api-key"] = secret.reveal()
-        return headers
-
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        length = response.content_length
-        if length is not None and length <= _MOST_BODY_BYTES:
-            return await response.read()
-        chunks = []
-        size = 0
-        async for chunk in response.content.iter_any():
-            size += len(chunk)
-            if size > _MOST_BODY_BYTES:
-                raise ValueError(f"the answer is larger than {_MOST_BODY_BYTES} bytes")
-            chunks.append(chunk)
-        return b"".join(chunks)
+        route = _Route(url, self._proxies[key.base_url], wire.headers, secret, headers)
+        self._routes[key.alias, wire.path] = route
+        return route
 
     def _masked(self, failure: Failure) -> Failure:
         return Failure(
@@ -138,10 +145,39 @@ class HttpTransport:
         )
 
 
-def _proxy_for(url: URL, host: str) -> URL | None:
+def _url(base_url: str, path: str) -> URL:
+    try:
+        url = URL(base_url + path)
+        host = url.host
+    except ValueError as fault:
+        raise ConfigError(f"request.base_url {base_url!r} is not a URL: {fault}") from fault
+    if url.scheme not in {"http", "https"} or not host:
+        raise ConfigError(
+            f"request.base_url {base_url!r} needs a scheme and a host, as in https://host/v1"
+        )
+    return url
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body; the connection is free again, or closed, when this ends."""
+    length = response.content_length
+    if length is not None and length <= _MOST_BODY_BYTES:
+        return await response.read()
+    chunks = []
+    size = 0
+    async with response:
+        async for chunk in response.content.iter_any():
+            size += len(chunk)
+            if size > _MOST_BODY_BYTES:
+                raise ValueError(f"the answer is larger than {_MOST_BODY_BYTES} bytes")
+            chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _proxy_for(url: URL) -> URL | None:
     """The proxy the environment names for this URL; looked up once, not per request."""
     proxies = getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(host):
+    if not proxy or proxy_bypass(url.host or ""):
         return None
     return URL(proxy if "://" in proxy else f"http://{proxy}")
