@@ -228,8 +228,10 @@ class Limiter:
         ]
         for dimension in short:
             dimension.refused(ticket, now)
-        if short and not all(d.is_shallow(ticket.cost[d.index]) for d in short):
-            return None
+        if short:
+            if not all(d.is_shallow(ticket.cost[d.index]) for d in short):
+                return None
+            self._tracker.is_shallow = True
         if ticket.is_short and not feedback.quotas:
             return None
         self._review()

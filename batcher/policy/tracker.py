@@ -53,6 +53,7 @@ _AGREED = 6
 _STRIFE = 1.8
 _PEACE_S = 8.0
 _TINY = 2.0
+_EARLY_S = 3.0  # later the start no longer tells bursts from rate
 _TINY_BELOW = 0.96
 _MARKS = 10
 _ENOUGH = 8.0  # attempts between two refusals for their rate to be taken as it is
@@ -76,6 +77,7 @@ class Tracker:
 
     Attributes:
         is_on: A refusal has shown that there is such a limit.
+        is_shallow: Its bucket is known to hold no more than a few attempts.
         unit: What it counts, as an index of DIMENSIONS.
         began: When the first attempt was sent.
         rate: Its estimate, units a second.
@@ -113,12 +115,14 @@ class Tracker:
         "began",
         "ceiling",
         "is_on",
+        "is_shallow",
         "rate",
         "unit",
     )
 
     def __init__(self) -> None:
         self.is_on = False
+        self.is_shallow = False
         self.unit = REQUESTS
         self.rate = 0.0
         self.ceiling = math.inf
@@ -276,7 +280,7 @@ class Tracker:
             window_s = 0.0
         else:
             self._size_up(ticket, mean[self.unit])
-            window_s = self._estimate(ticket, mean[self.unit], now)
+            window_s = self._estimate(ticket, mean[self.unit])
             self._share(ticket, was, now)
         self._bound(ticket, retry_after_s)
         self._marks.append(_Mark(ticket))
@@ -316,7 +320,7 @@ class Tracker:
         self._level = 0.0
         self._capacity = max(mean, held)
 
-    def _estimate(self, ticket: Ticket, mean: float, now: float) -> float:
+    def _estimate(self, ticket: Ticket, mean: float) -> float:
         """Set the rate from this and earlier refusals; returns the seconds it rests upon."""
         unit, was = self.unit, self.rate
         low, high, best, window_s = 0.0, math.inf, was, 0.0
@@ -353,7 +357,7 @@ class Tracker:
         surplus = self._surplus(best)
         if ticket.is_probe and surplus > self._proven_burst:
             self._proven_burst = surplus
-        if self._burst(self.rate) < _TINY * mean:
+        if self.is_shallow or self._is_tiny(mean):
             # A bucket of one or two fills between any two attempts, so that little is let
             # through at any rate but the right one; it refuses at its rate.
             self.rate = _TINY_BELOW * (pace if ticket.is_probe else was)
@@ -398,6 +402,11 @@ class Tracker:
         """Units the bucket can hold at least: what the start got beyond the rate."""
         elapsed, total = self._first
         return max(self._proven_burst, total[self.unit] - rate * elapsed)
+
+    def _is_tiny(self, mean: float) -> bool:
+        """Whether the start shows that the bucket holds no more than an attempt or two."""
+        elapsed = self._first[0]
+        return elapsed < _EARLY_S and self._burst(self.rate) < _TINY * mean
 
     def _bound(self, ticket: Ticket, retry_after_s: float | None) -> None:
         """A bucket that needs t seconds for an attempt of size c refills at most at c/t."""

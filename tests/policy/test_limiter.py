@@ -113,7 +113,7 @@ def test_retry_after_pauses_the_scope_for_as_long_as_it_says() -> None:
 
     assert limiter.wait_s(NEED, now=1.0) == pytest.approx(3600.0)
     assert limiter.wait_s(NEED, now=3590.0) == pytest.approx(11.0)
-    assert [e for e in events if isinstance(e, Paused)][0].wait_s == 3600.0
+    assert next(e for e in events if isinstance(e, Paused)).wait_s == 3600.0
 
 
 def test_a_fraction_of_a_second_is_a_pause_too() -> None:

@@ -5,6 +5,7 @@ import random
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
@@ -204,8 +205,8 @@ def _compare(scenario: Scenario, oracle: Sender, ours: Client) -> tuple[float, f
         return 100.0 * best / took, 100.0 * len(ours.refused) / len(ours.sent)
     share, refused = 1000.0, 0.0
     edges = [0.0, *(when for when, _ in scenario.shape.steps), scenario.seconds]
-    for start, end in zip(edges, edges[1:], strict=False):
-        start += SETTLED_S
+    for edge, end in pairwise(edges):
+        start = edge + SETTLED_S
         best = ours.between(oracle.admitted, start, end)
         got = ours.between(ours.admitted, start, end)
         share = min(share, 100.0 * got / best)

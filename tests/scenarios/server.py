@@ -19,7 +19,7 @@ _TOKEN_ROUNDING = -3  # headers give tokens to the nearest thousand
 _STEAL_FLOOR = 0.02  # a competitor takes a little less from an empty bucket
 
 
-class Stop(Exception):
+class Stop(Exception):  # noqa: N818 - no error: it ends a run
     """The run is over."""
 
 
