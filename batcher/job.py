@@ -6,7 +6,6 @@ shows each field and is tested against them. Field descriptions carry unit and o
 
 import re
 import shlex
-import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal

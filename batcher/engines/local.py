@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from batcher.errors import Exit
@@ -62,14 +63,18 @@ def _run_here(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         gc.set_threshold(*before)
 
 
-async def drive(run: Run) -> None:
+async def drive(run: Run, *, on_hangup: Callable[[], None] = lambda: None) -> None:
     """Let a run go, with signals: the first drains, the second cancels.
+
+    SIGHUP (a closed terminal, a rotated log) does not end it; `on_hangup` is called, and the
+    keys are read again.
 
     Raises:
         StorageError: Some records could not be written.
     """
     loop = asyncio.get_running_loop()
-    installed = []
+    hangup = getattr(signal, "SIGHUP", None)
+    installed: list[signal.Signals] = []
 
     def on_signal(number: signal.Signals) -> None:
         if run.exit_code is None:
@@ -77,10 +82,18 @@ async def drive(run: Run) -> None:
         else:
             run.cancel()
 
+    def hang_up() -> None:
+        on_hangup()
+        run.read_keys_again()
+
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:
             loop.add_signal_handler(number, on_signal, number)
             installed.append(number)
+        if hangup is not None:
+            loop.add_signal_handler(hangup, hang_up)
+            installed.append(hangup)
+    _allow_many_files()
     try:
         await run.go()
     except BaseExceptionGroup as group:
@@ -88,6 +101,18 @@ async def drive(run: Run) -> None:
     finally:
         for number in installed:
             loop.remove_signal_handler(number)
+
+
+def _allow_many_files() -> None:
+    """Raise the soft limit of open files to the hard one: each request in flight needs one."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(OSError, ValueError):  # some systems refuse "unlimited"
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -120,6 +120,11 @@ class Keys:
             await self.read_again(alias)
             due[alias] = clock.now() + self._refresh_s[alias]
 
+    async def read_all_again(self) -> None:
+        """Take the values all keys' sources have now."""
+        for alias in self._sources:
+            await self.read_again(alias)
+
     async def read_again(self, alias: str) -> None:
         """Take the value a key's source has now; one that cannot be read costs nothing but news."""
         async with self._locks[alias]:

@@ -98,6 +98,7 @@ class Run:
         )
         self._bugs = 0
         self._longest_s = 0.0
+        self._group: asyncio.TaskGroup | None = None
         self._workers: list[asyncio.Task[None]] = []
         self._grace: asyncio.TimerHandle | None = None
         self.requests = 0
@@ -124,6 +125,7 @@ class Run:
         parts = self._parts
         await parts.keys.read_all()
         async with asyncio.TaskGroup() as group:
+            self._group = group
             background = [
                 group.create_task(self._take_in()),
                 group.create_task(parts.keys.refresh()),
@@ -153,6 +155,11 @@ class Run:
         self._dispatcher.close()
         loop = asyncio.get_running_loop()
         self._grace = loop.call_later(parts.patience.grace_s, self.cancel)
+
+    def read_keys_again(self) -> None:
+        """Have every key's value read anew, beside the run."""
+        if self._group is not None and self.exit_code is None:
+            self._group.create_task(self._parts.keys.read_all_again())
 
     def _keep_deadline(self, left_s: float) -> None:
         """Stop sending early enough for what is in flight to be answered by then."""

@@ -19,7 +19,7 @@ from batcher.watch.tally import Tally
 
 _FRAME_S = 0.25
 _HEARTBEAT_S = 15.0
-_RATE_MEMORY_S = 20.0
+_RATE_MEMORY_S = 60.0
 
 
 @record

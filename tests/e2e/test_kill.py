@@ -128,3 +128,29 @@ def test_a_second_run_in_the_same_directory_is_refused(simulate, tmp_path: Path)
     assert second.returncode == 75, second.stderr
     third = run_batcher(prompts, out, simulator.base_url)
     assert third.returncode == 0, third.stderr
+
+
+def test_a_closed_terminal_does_not_end_a_run_and_a_moved_log_is_begun_anew(
+    simulate, tmp_path: Path
+) -> None:
+    simulator = simulate(latency_ms=200)
+    prompts = write_prompts(tmp_path / "prompts.jsonl", 100)
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        command(prompts, out, simulator.base_url, "--concurrency", "8"),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    while not records(out):
+        time.sleep(0.05)
+    for pipe in (process.stdout, process.stderr):  # nobody reads what it says any more
+        assert pipe is not None
+        pipe.close()
+    (out / "log.jsonl").rename(out / "log.1.jsonl")
+    process.send_signal(signal.SIGHUP)
+    process.wait(120)
+
+    assert process.returncode == 0
+    each_row_once(out, 100)
+    assert b"run.finished" in (out / "log.jsonl").read_bytes()
