@@ -15,16 +15,18 @@ from typing import Any
 from rich.console import Console
 
 from batcher import clock, logs
-from batcher.build import compose, target_of
+from batcher.build import Target, compose, keys_of, target_of
 from batcher.engines.local import drive, run_to_end
 from batcher.errors import Exit, StorageError
 from batcher.events import Event, RowSettled, RunFinished, RunStarted
 from batcher.job import Job, ProviderName
 from batcher.load import expanded
-from batcher.output import OutputDirectory, fresh_directory
+from batcher.output import Opened, OutputDirectory, fresh_directory
 from batcher.pipeline.run import Run
 from batcher.policy.help import hint
 from batcher.records import Outcome, Status, Summary
+from batcher.resume import Way
+from batcher.retry import Retry
 from batcher.secret import Redactor
 from batcher.watch.progress import Glance, ProgressView
 from batcher.watch.summary import print_summary
@@ -36,7 +38,13 @@ Rows = Iterable[Mapping[str, Any]]
 
 
 def execute(
-    job: Job, *, rows: Rows | None = None, fresh: bool = False, show: bool = False
+    job: Job,
+    *,
+    rows: Rows | None = None,
+    fresh: bool = False,
+    way: Way = Way.REFUSE,
+    retry: Retry | None = None,
+    show: bool = False,
 ) -> Summary:
     """Run a job to its end, from blocking code.
 
@@ -44,12 +52,14 @@ def execute(
         job: What to do.
         rows: Rows in place of the job's input.
         fresh: Start over in a new directory beside the old one, which stays as it is.
+        way: What to do when the directory was begun with other settings or another input.
+        retry: Ask only failed rows again; the job is the one that retry.plan made.
         show: Progress and a closing table on the screen.
 
     Raises:
         BatcherError: An operator's fault; the message names the fix.
     """
-    return run_to_end(lambda: launch(job, rows=rows, fresh=fresh, show=show))
+    return run_to_end(lambda: launch(job, rows=rows, fresh=fresh, way=way, retry=retry, show=show))
 
 
 def run(job: Job, rows: Rows | None = None) -> Summary:
@@ -114,6 +124,8 @@ async def launch(
     *,
     rows: Rows | None = None,
     fresh: bool = False,
+    way: Way = Way.REFUSE,
+    retry: Retry | None = None,
     show: bool = False,
     listener: Callable[[Event], None] | None = None,
     brake: Callable[[], Awaitable[None]] | None = None,
@@ -133,7 +145,9 @@ async def launch(
         server = own_server(job, log=path / "model.log", tell=say)
         base_url = await stack.enter_async_context(server)
         target = target_of(job, base_url=base_url)
-        opened = directory.open(target, rows=rows)
+        if way is Way.REUSE:
+            await _learn_keys(job, target, redactor)
+        opened = directory.open(target, rows=rows, way=way, retry=retry)
         log = logs.listener(directory.logger, level=job.log.level)
 
         def emit(event: Event) -> None:
@@ -146,7 +160,7 @@ async def launch(
             job,
             target,
             source=opened.source,
-            settled=opened.ledger,
+            settled=opened.settled,
             sink=opened.sink,
             journal=opened.journal,
             redactor=redactor,
@@ -162,7 +176,7 @@ async def launch(
                 settings=opened.settings,
             )
         )
-        _say_where_it_stands(say, path, opened.settled_before, len(opened.in_doubt))
+        _say_where_it_stands(say, path, opened)
         work = Run(parts)
         began_s = clock.now()
 
@@ -226,15 +240,22 @@ async def own_server(
         yield None
 
 
-def _say_where_it_stands(
-    say: Callable[[str], None], path: Path, settled: int, in_doubt: int
-) -> None:
-    if settled:
-        say(f"Going on in {path}: {settled:,} rows are settled.")
-    if in_doubt:
+async def _learn_keys(job: Job, target: Target, redactor: Redactor) -> None:
+    """Let the keys be masked in records that are written anew before the run reads its keys."""
+    for key in keys_of(job, target):
+        if key.source is not None:
+            redactor.learn(await key.source.get())
+
+
+def _say_where_it_stands(say: Callable[[str], None], path: Path, opened: Opened) -> None:
+    if opened.settled_before:
+        say(f"Going on in {path}: {opened.settled_before:,} rows are settled.")
+    for note in opened.notes:
+        say(note)
+    if opened.in_doubt:
         say(
-            f"{in_doubt:,} requests were in flight when the last run died; they may have been "
-            "billed and are asked again."
+            f"{len(opened.in_doubt):,} requests were in flight when the last run died; they may "
+            "have been billed and are asked again."
         )
 
 
@@ -242,8 +263,9 @@ def _summary(work: Run, tally: Tally, directory: OutputDirectory, *, seconds: fl
     counts = directory.ledger.counts
     all_ok = sum(counts.values()) == counts.get(Status.OK, 0)
     code = work.exit_code
+    waiting = directory.waiting() if code is not None or directory.has_others else 0
     if code is None:
-        code = Exit.OK if all_ok else Exit.ROWS_FAILED
+        code = Exit.OK if all_ok and not waiting else Exit.ROWS_FAILED
     return Summary(
         output=str(directory.path),
         counts=counts,
@@ -252,7 +274,7 @@ def _summary(work: Run, tally: Tally, directory: OutputDirectory, *, seconds: fl
         usage=tally.usage,
         seconds=seconds,
         exit_code=int(code),
-        waiting=directory.waiting() if work.exit_code is not None else 0,
+        waiting=waiting,
         reason=_reason(work),
     )
 

@@ -1,11 +1,9 @@
-"""The output directory of a run: opened, checked against what it already holds, closed.
+"""The output directory of a run: opened, kept while it works, closed.
 
-Opening repairs torn ends, counts what is settled and what an earlier run left in doubt, and
-refuses to mix answers: other settings or another input need another directory.
+What is made of the records that are already here is opening.py's affair.
 """
 
 import asyncio
-import hashlib
 import itertools
 import sys
 from collections import Counter
@@ -15,28 +13,27 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from batcher import clock, logs
-from batcher.build import OWN_SERVERS, Target
-from batcher.errors import ConfigError, Exit, InputError
+from batcher import clock, kept, logs
+from batcher.build import Target
+from batcher.errors import Exit
 from batcher.job import Job
-from batcher.load import read_template
+from batcher.opening import TakenUp, set_free, take_up
 from batcher.policy.help import hint
+from batcher.ports import Settled
 from batcher.records import Summary, record
-from batcher.secret import MASK, Redactor
-from batcher.storage.durable import DirectoryLock, make_directory
+from batcher.resume import Way
+from batcher.retry import Retry
+from batcher.secret import Redactor
+from batcher.storage import swap
+from batcher.storage.durable import DirectoryLock, make_directory, repair_tail
 from batcher.storage.journal import Journal
-from batcher.storage.journal import scan as scan_journal
-from batcher.storage.ledger import Ledger, scan
-from batcher.storage.manifest import Manifest, RunStatus, diff
-from batcher.storage.manifest import read as read_manifest
+from batcher.storage.ledger import Ledger
+from batcher.storage.manifest import Manifest, RunStatus
 from batcher.storage.manifest import write as write_manifest
-from batcher.storage.results import RecordSink
-from batcher.storage.rows import FileSource, SpooledSource, changed, count_rows, identity
-from batcher.version import __version__
+from batcher.storage.remote import RemoteStream, is_remote
+from batcher.storage.results import FAILURES, RESULTS, RecordSink
+from batcher.storage.rows import FileSource, SpooledSource, count_rows, identity
 
-STANDARD_INPUT = "-"
-_SPOOL = "input.jsonl"
-_HASHED_AT_ONCE_BYTES = 128 << 20  # a tenth of a second; larger ones are hashed beside the run
 _STATUS: Mapping[int, RunStatus] = {
     Exit.OK: "finished",
     Exit.ROWS_FAILED: "finished",
@@ -64,15 +61,19 @@ class Opened:
         settled_before: Rows that had their record already.
         in_doubt: Attempts of an earlier run that may have been billed without a record.
         settings: What decides an answer, without secrets, as run.json keeps it.
+        settled: Which lines this run leaves alone.
+        notes: What a person should know about how the directory was taken up.
     """
 
     source: FileSource | SpooledSource
     ledger: Ledger
+    settled: Settled
     sink: RecordSink
     journal: Journal
     settled_before: int
     in_doubt: Sequence[Any]
     settings: Mapping[str, object]
+    notes: Sequence[str]
 
 
 class OutputDirectory:
@@ -92,6 +93,7 @@ class OutputDirectory:
         self._log: logs.LogFile | None = None
         self._opened: Opened | None = None
         self._manifest: Manifest | None = None
+        self._was: str | None = None
 
     def __enter__(self) -> Self:
         make_directory(self.path)
@@ -102,41 +104,52 @@ class OutputDirectory:
         )
         return self
 
-    def open(self, target: Target, *, rows: Iterable[Mapping[str, Any]] | None = None) -> Opened:
+    def open(
+        self,
+        target: Target,
+        *,
+        rows: Iterable[Mapping[str, Any]] | None = None,
+        way: Way = Way.REFUSE,
+        retry: Retry | None = None,
+    ) -> Opened:
         """Repair, count, compare with what is here, and begin a new note of a run.
 
         Args:
             target: Whom the job asks.
             rows: Rows in place of the job's input.
+            way: What to do when the directory was begun with other settings or another input.
+            retry: Ask failed rows again, and no others.
 
         Raises:
             ConfigError: The directory was begun with other settings; names each difference.
             InputError: It was begun with another input.
             StorageError: It cannot be written.
         """
-        job, clean = self._job, self._redactor.clean
-        old = read_manifest(self.path)
-        settings = deciding_settings(job, target)
-        if old is not None:
-            self._refuse_other_settings(old, settings)
-        source = self._source(old, rows)
-        if old is not None and isinstance(source, FileSource):
-            self._refuse_other_input(old)
-        sink = RecordSink(self.path, clean=clean, hint=hint, response=job.output.response)
-        for repair in sink.repairs:
-            self.logger.warning("output.repaired", repair=str(repair))
-        ledger = scan(self.path)
-        doubts = [_as_dict(doubt) for doubt in scan_journal(self.path, ledger)]
-        self._manifest = self._begun(old, settings, doubts)
-        self._write()
+        swap.finish(self.path)
+        for name in (RESULTS, FAILURES):
+            if repair := repair_tail(self.path / name):
+                self.logger.warning("output.repaired", repair=str(repair))
+        job, redactor = self._job, self._redactor
+        if retry is not None:
+            taken = set_free(self.path, job, target, retry=retry, redactor=redactor)
+        else:
+            is_streamed = rows is not None or kept.is_streamed(job)
+            taken = take_up(
+                self.path, job, target, is_streamed=is_streamed, way=way, redactor=redactor
+            )
+        self._manifest, self._was = taken.manifest, taken.was
         self._opened = Opened(
-            source=source,
-            ledger=ledger,
-            sink=sink,
-            journal=Journal(self.path, clean=clean),
-            settled_before=ledger.settled,
-            in_doubt=doubts,
-            settings=settings,
+            source=self._source(taken, rows),
+            ledger=taken.ledger,
+            settled=taken.settled,
+            sink=RecordSink(
+                self.path, clean=redactor.clean, hint=hint, response=job.output.response
+            ),
+            journal=Journal(self.path, clean=redactor.clean),
+            settled_before=taken.ledger.settled,
+            in_doubt=taken.doubts,
+            settings=taken.asked.settings,
+            notes=taken.notes,
         )
         return self._opened
 
@@ -169,25 +182,35 @@ class OutputDirectory:
             self.total_rows = self._count(path)
         return max(0, (self.total_rows or 0) - self.ledger.settled)
 
+    @property
+    def has_others(self) -> bool:
+        """Whether rows may wait that are not this run's: a retry takes up no others."""
+        return self._was not in {None, "finished"}
+
     def finish(self, summary: Summary) -> None:
         """Leave the last word in run.json."""
         manifest = self._manifest
         if manifest is None:
             return
-        status = _STATUS.get(summary.exit_code, "halted")
+        status, reason = _STATUS.get(summary.exit_code, "halted"), summary.reason
+        done = status == "finished"
         source = self._opened.source if self._opened is not None else None
+        complete = source.complete if isinstance(source, SpooledSource) else manifest.complete
+        if done and self.has_others and (summary.waiting or not complete):
+            status, reason = "interrupted", "other rows still wait for the run's own command"
         usage = Counter(manifest.usage)
         usage.update(_as_dict(summary.usage))
         self._update(
             status=status,
-            reason=summary.reason,
+            reason=reason,
             finished_at=clock.stamp() if status == "finished" else None,
             counts=dict(summary.counts),
             requests=manifest.requests + summary.requests,
             seconds=round(manifest.seconds + summary.seconds, 3),
             usage=dict(usage),
             rows=sum(summary.counts.values()) if status == "finished" else self.total_rows,
-            complete=source.complete if isinstance(source, SpooledSource) else True,
+            complete=complete,
+            retry=None if done else manifest.retry,
         )
 
     def __exit__(
@@ -204,17 +227,22 @@ class OutputDirectory:
         self._lock.release()
 
     def _source(
-        self, old: Manifest | None, rows: Iterable[Mapping[str, Any]] | None
+        self, taken: TakenUp, rows: Iterable[Mapping[str, Any]] | None
     ) -> FileSource | SpooledSource:
-        settings = self._job.input
-        if rows is None and settings.path != STANDARD_INPUT:
-            return FileSource(Path(settings.path), limit=settings.limit)
+        asked, path = taken.asked, self._job.input.path
+        if not asked.is_streamed:
+            return FileSource(asked.source, choice=asked.choice)
+        stream: Any = sys.stdin.buffer if rows is None else rows
+        name = "standard input" if rows is None else "the rows"
+        if rows is None and is_remote(path):
+            # Once the copy is whole there is no need to ask for the original again.
+            stream, name = None if taken.manifest.complete else RemoteStream(path), path
         return SpooledSource(
-            sys.stdin.buffer if rows is None else rows,
-            self.path / _SPOOL,
-            complete=old.complete if old is not None else False,
-            name="standard input" if rows is None else "the rows",
-            limit=settings.limit,
+            stream,
+            asked.source,
+            complete=taken.manifest.complete,
+            name=name,
+            choice=asked.choice,
         )
 
     def _input_file(self) -> Path | None:
@@ -223,101 +251,14 @@ class OutputDirectory:
         return Path(self._job.input.path)
 
     def _count(self, path: Path) -> int:
-        return count_rows(path, limit=self._job.input.limit)
-
-    def _refuse_other_settings(self, old: Manifest, settings: Mapping[str, object]) -> None:
-        differences = diff(old.request, settings, name="")
-        if differences:
-            told = "\n".join(f"  {difference.lstrip('.')}" for difference in differences)
-            raise ConfigError(
-                f"{self.path} was begun with other settings:\n{told}\n"
-                "Set them back to go on, or start over beside it with --fresh, or choose another "
-                "directory with --out."
-            )
-
-    def _refuse_other_input(self, old: Manifest) -> None:
-        if old.input is None:
-            return
-        path = Path(self._job.input.path)
-        verdict = changed(old.input, path)
-        if verdict in {"same", "appended"}:
-            return
-        how = "has been edited" if verdict == "changed" else "may have been edited"
-        raise InputError(
-            f"{path} {how} since {self.path} was begun with it, so its lines may no longer be the "
-            "rows that are recorded there. Put the old file back to go on, or start over beside "
-            "it with --fresh, or choose another directory with --out."
-        )
-
-    def _begun(
-        self, old: Manifest | None, settings: Mapping[str, object], doubts: list[dict[str, Any]]
-    ) -> Manifest:
-        path = None
-        if self._job.input.path != STANDARD_INPUT:
-            path = Path(self._job.input.path)
-        known = _known_input(path) if path is not None and path.exists() else None
-        fields: dict[str, Any] = {
-            "batcher": __version__,
-            "name": self._job.name,
-            "status": "running",
-            "reason": None,
-            "updated_at": clock.stamp(),
-            "request": settings,
-            "settings": settings_without_secrets(self._job),
-            "choice": {"limit": self._job.input.limit},
-            "input": known,
-            "complete": path is not None,
-        }
-        if old is None:
-            return Manifest(**fields, started_at=clock.stamp(), in_doubt=doubts)
-        if old.input is not None and known is not None and old.input["size"] == known["size"]:
-            fields["input"] = known | {"sha256": known["sha256"] or old.input["sha256"]}
-        if path is None:
-            fields["complete"] = old.complete
-        return old.model_copy(
-            update=fields | {"runs": old.runs + 1, "in_doubt": [*old.in_doubt, *doubts]}
-        )
+        return count_rows(path, choice=kept.choice_of(self._job))
 
     def _update(self, **fields: Any) -> None:
         if self._manifest is not None:
             self._manifest = self._manifest.model_copy(
                 update=fields | {"updated_at": clock.stamp()}
             )
-            self._write()
-
-    def _write(self) -> None:
-        if self._manifest is not None:
             write_manifest(self.path, self._manifest, clean=self._redactor.clean)
-
-
-def deciding_settings(job: Job, target: Target) -> dict[str, object]:
-    """The settings that decide an answer: a directory holds answers to one set of them."""
-    request = target.request.model_dump(
-        mode="json", exclude={"auth", "template", "preset", "headers", "stream", "base_url"}
-    )
-    template = read_template(job)
-    own_server = job.rehearsal or job.request.provider in OWN_SERVERS
-    return {
-        "request": request
-        | {
-            "base_url": None if own_server else target.base_url,
-            "template_sha256": hashlib.sha256(template.encode()).hexdigest() if template else None,
-        },
-        "input": {"id_field": job.input.id_field},
-    }
-
-
-def settings_without_secrets(job: Job) -> dict[str, Any]:
-    """Every setting of a job, with header values masked."""
-    settings = job.model_dump(mode="json")
-    settings["request"]["headers"] = dict.fromkeys(job.request.headers, MASK)
-    return settings
-
-
-def _known_input(path: Path) -> dict[str, Any]:
-    """The input's identity; the digest of a large file is left for later."""
-    small = path.stat().st_size <= _HASHED_AT_ONCE_BYTES
-    return identity(path, stop=lambda: not small)
 
 
 def _as_dict(value: Any) -> dict[str, Any]:

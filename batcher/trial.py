@@ -15,6 +15,7 @@ from batcher.build import Target, keys_of, make_intake, make_transport, target_o
 from batcher.engines.local import run_to_end
 from batcher.errors import BatcherError, InputError
 from batcher.job import Job, Output
+from batcher.kept import is_streamed
 from batcher.launch import own_server
 from batcher.pipeline.attempt import attempt
 from batcher.pipeline.backlog import Pending
@@ -25,7 +26,6 @@ from batcher.secret import Redactor, Secret
 from batcher.storage.ledger import Ledger
 from batcher.storage.rows import FileSource
 
-_STANDARD_INPUT = "-"
 _T = TypeVar("_T")
 
 
@@ -71,7 +71,7 @@ def check_job(job: Job) -> list[str]:
 
 
 def first_row(job: Job) -> str:
-    """What the first row becomes, in words to put behind "fine"; empty for standard input."""
+    """What the first row becomes, in words to put behind "fine"; empty for a stream."""
     target = target_of(job)
     made = _first_made(job, target)
     if not isinstance(made, Call):
@@ -144,9 +144,9 @@ async def _send(job: Job, target: Target, call: Call, redactor: Redactor) -> Rep
 
 
 def _first_made(job: Job, target: Target) -> Call | Outcome | None:
-    """The first row as it would be asked; None when it stands in standard input or is none."""
+    """The first row as it would be asked; None when it comes from a stream or there is none."""
     intake = make_intake(job, target)
-    if job.input.path == _STANDARD_INPUT:
+    if is_streamed(job):
         return None
     row = _wait(_row(job, None))
     return None if row is None else intake.call(row)
@@ -159,8 +159,8 @@ def _wait(work: Coroutine[Any, Any, _T]) -> _T:
 
 async def _row(job: Job, line: int | None) -> Row | None:
     """The row of a line, or the first one."""
-    if job.input.path == _STANDARD_INPUT:
-        raise InputError("standard input cannot be tried; give a prompt, or a file of rows")
+    if is_streamed(job):
+        raise InputError("a stream cannot be tried; give a prompt, or a file of rows")
     source = FileSource(Path(job.input.path))
     async for row in source.rows(Ledger()):
         if line is None or row.line == line:

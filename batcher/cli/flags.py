@@ -53,6 +53,9 @@ FLAGS: Sequence[Flag] = (
     Flag(("--out", "-o"), "output.path", "DIR", _INPUT),
     Flag(("--id-field",), "input.id_field", "FIELD", _INPUT),
     Flag(("--limit",), "input.limit", "N", _INPUT),
+    Flag(("--sample",), "input.sample", "N", _INPUT),
+    Flag(("--seed",), "input.seed", "S", _INPUT),
+    Flag(("--shard",), "input.shard", "I/N", _INPUT),
     Flag(("--keep",), "output.keep", "FIELD", _INPUT, many=True),
     Flag(
         ("--no-response",),

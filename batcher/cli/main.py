@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from batcher.cli import check, rehearse, run, simulate, try_one, verify
+from batcher.cli import check, rehearse, retry_failed, run, simulate, try_one, verify
 from batcher.errors import BatcherError, Exit
 from batcher.secret import Redactor
 from batcher.version import __version__
@@ -92,6 +92,7 @@ for _name, _command, _examples in (
     ("rehearse", rehearse.rehearse, rehearse.EXAMPLES),
     ("simulate", simulate.simulate, simulate.EXAMPLES),
     ("verify", verify.verify, verify.EXAMPLES),
+    ("retry-failed", retry_failed.retry_failed, retry_failed.EXAMPLES),
 ):
     app.command(
         _name,

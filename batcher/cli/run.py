@@ -6,6 +6,7 @@ import typer
 
 from batcher.cli.flags import Given, with_settings
 from batcher.cli.target import job_from_flags, refuse_a_terminal
+from batcher.errors import ConfigError
 
 EXAMPLES = (
     ("batcher run jobs/quickstart.toml", "a job; the same command again goes on with it"),
@@ -35,6 +36,24 @@ Fresh = Annotated[
         rich_help_panel="More",
     ),
 ]
+Reuse = Annotated[
+    bool,
+    typer.Option(
+        "--reuse",
+        help="When settings or the input have changed: keep every record whose request still "
+        "occurs, wherever its row stands now; ask the others.",
+        rich_help_panel="More",
+    ),
+]
+Accept = Annotated[
+    bool,
+    typer.Option(
+        "--accept-changes",
+        help="When settings have changed: leave what is recorded as it is, and ask what remains "
+        "with what is said now.",
+        rich_help_panel="More",
+    ),
+]
 Quiet = Annotated[
     bool,
     typer.Option(
@@ -47,7 +66,15 @@ Quiet = Annotated[
 
 
 @with_settings()
-def run(target: Target, *, settings: Given, fresh: Fresh = False, quiet: Quiet = False) -> None:
+def run(
+    target: Target,
+    *,
+    settings: Given,
+    fresh: Fresh = False,
+    reuse: Reuse = False,
+    accept_changes: Accept = False,
+    quiet: Quiet = False,
+) -> None:
     """Answer every row of a job, and go on where an earlier run stopped.
 
     A row is an object with [bold]prompt[/bold], or [bold]messages[/bold] and
@@ -57,7 +84,9 @@ def run(target: Target, *, settings: Given, fresh: Fresh = False, quiet: Quiet =
 
     Answers go to [bold]results.jsonl[/bold], everything else with its reason to
     [bold]failures.jsonl[/bold]; each row has exactly one record. Ctrl-C lets requests in
-    flight finish, a second one cancels them; the same command goes on afterwards.
+    flight finish, a second one cancels them; the same command goes on afterwards. When
+    settings or rows have changed meanwhile it shows how and does nothing until you choose
+    [bold]--reuse[/bold], [bold]--accept-changes[/bold] or [bold]--fresh[/bold].
 
     Exit codes:
 
@@ -71,7 +100,12 @@ def run(target: Target, *, settings: Given, fresh: Fresh = False, quiet: Quiet =
     """
     job = job_from_flags(target, settings)
     refuse_a_terminal(job)
+    chosen = [reuse and "--reuse", accept_changes and "--accept-changes", fresh and "--fresh"]
+    if len(given := [flag for flag in chosen if flag]) > 1:
+        raise ConfigError(f"{' and '.join(given)} contradict each other; choose one")
     from batcher.launch import execute
+    from batcher.resume import Way
 
-    summary = execute(job, fresh=fresh, show=not quiet)
+    way = Way.REUSE if reuse else Way.ACCEPT if accept_changes else Way.REFUSE
+    summary = execute(job, fresh=fresh, way=way, show=not quiet)
     raise typer.Exit(int(summary.exit_code))

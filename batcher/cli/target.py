@@ -42,7 +42,7 @@ def job_from_flags(target: str, settings: Given) -> Job:
     """The job a command line describes; flags win over the job file.
 
     Args:
-        target: A job file, a file of rows, or `-`.
+        target: A job file, a file of rows, an address of one, or `-`.
         settings: What the flags say.
 
     Raises:
@@ -50,7 +50,7 @@ def job_from_flags(target: str, settings: Given) -> Job:
     """
     if is_job(target):
         return load(Path(target), overrides=settings.overrides, flags=settings.flags)
-    if target != "-":
+    if target != "-" and "://" not in target:
         check_rows(Path(target))
     return from_flags({**settings.overrides, "input.path": target}, flags=settings.flags)
 

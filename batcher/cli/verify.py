@@ -48,11 +48,13 @@ def verify(
     every row one record, the right id, the right file, every line whole, the counts right.
     Exit code 0 when all of it holds, 1 when something does not.
     """
-    _check_directory(directory)
+    check_directory(directory)
     from batcher.storage import manifest
+    from batcher.storage.swap import finish_if_idle
     from batcher.storage.verify import repair as mend
     from batcher.storage.verify import verify as prove
 
+    finish_if_idle(directory)
     if repair:
         typer.echo(f"{directory}: {_mended(mend(directory))}")
     found = manifest.read(directory)
@@ -71,7 +73,12 @@ def verify(
     raise typer.Exit(int(Exit.ROWS_FAILED))
 
 
-def _check_directory(path: Path) -> None:
+def check_directory(path: Path) -> None:
+    """Refuse what is no output directory of a run.
+
+    Raises:
+        ConfigError: It is missing, a file, or a directory of something else.
+    """
     if not path.exists():
         raise ConfigError(f"{path} does not exist")
     if not path.is_dir():

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from batcher.storage.blocks import blocks, is_packed, opened
 
 _CHUNK = 1 << 20
+_HASHED_AT_ONCE_BYTES = 128 << 20  # a tenth of a second
 
 Verdict = Literal["same", "appended", "changed", "unknown"]
 
@@ -33,6 +34,17 @@ def identity(path: Path, *, stop: Callable[[], bool] = lambda: False) -> dict[st
         "mtime_ns": stat.st_mtime_ns,
         "sha256": digest,
     }
+
+
+def known_input(path: Path) -> dict[str, Any]:
+    """`identity` at once: the digest of a large file is left for later.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    with opened(path):
+        small = path.stat().st_size <= _HASHED_AT_ONCE_BYTES
+    return identity(path, stop=lambda: not small)
 
 
 def changed(old: Mapping[str, Any], path: Path) -> Verdict:

@@ -68,6 +68,12 @@ class Manifest(BaseModel):
     """Time spent running, over all runs."""
     in_doubt: list[dict[str, Any]] = Field(default_factory=list)
     """Attempts of killed runs that may have been billed without a record."""
+    changes: list[dict[str, Any]] = Field(default_factory=list)
+    """What was changed on the way: when, how (`accept-changes`, `reuse`, `retry-failed`), what."""
+    mixed: bool = False
+    """Whether some records were asked for with other settings than `request`."""
+    retry: dict[str, Any] | None = None
+    """A retry of failed rows that has not come to its end: which, with what settings."""
 
 
 def read(directory: Path) -> Manifest | None:
@@ -103,11 +109,13 @@ def write(
     Raises:
         StorageError: It cannot be written; the old one is untouched.
     """
+    write_atomic(directory / NAME, content(manifest, clean=clean))
+
+
+def content(manifest: Manifest, *, clean: Callable[[bytes], bytes] = lambda data: data) -> bytes:
+    """What run.json holds when this manifest is in it, secrets masked."""
     line = json_line(manifest.model_dump(mode="json"), clean)
-    write_atomic(
-        directory / NAME,
-        orjson.dumps(orjson.loads(line), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE),
-    )
+    return orjson.dumps(orjson.loads(line), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def diff(old: Mapping[str, Any], new: Mapping[str, Any], *, name: str = "request") -> list[str]:

@@ -5,14 +5,14 @@ number of twenty digits would come out as another.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
 
 from batcher.records import Fingerprint
 from batcher.storage.encode import json_line
-from batcher.storage.results import OWN_KEYS, kept_names
+from batcher.storage.results import OWN_KEYS
 
 _PRINT = b'"fingerprint":"'
 _DIGITS = 32
@@ -32,35 +32,57 @@ def fingerprint_of(raw: bytes) -> Fingerprint | None:
     return Fingerprint(digits[:-1].decode("ascii", "replace"))
 
 
-def rekeyed(raw: bytes, *, id: str, line: int, kept: Mapping[str, Any]) -> bytes:  # noqa: A002 - the record's own word
+def rekeyed(
+    raw: bytes,
+    *,
+    row_id: str,
+    line: int,
+    kept: Mapping[str, Any],
+    clean: Callable[[bytes], bytes] = bytes,
+) -> bytes:
     """The record as it would be, had this row been asked.
 
     Args:
         raw: A whole line of a record file, its newline included.
-        id: The row's id.
+        row_id: The row's id.
         line: The row's line in the input.
         kept: Input fields copied into the record.
+        clean: Masks secrets.
     """
     record = orjson.loads(raw)
-    fields = kept_names(kept)
-    if {name: value for name, value in record.items() if name not in OWN_KEYS} != fields:
-        return _rebuilt(raw, record | {"id": id, "line": line}, fields)
-    if record["id"] == id and record["line"] == line:
-        return raw
-    head = _HEAD.match(raw)
-    if head is None:
-        return _rebuilt(raw, record | {"id": id, "line": line}, fields)
-    return b'{"id":%b,"line":%d,"status":%b' % (orjson.dumps(id), line, raw[head.end() :])
+    fields = _named(kept)
+    if {name: value for name, value in record.items() if name not in OWN_KEYS} == fields:
+        if record["id"] == row_id and record["line"] == line:
+            return raw
+        if head := _HEAD.match(raw):
+            rest = raw[head.end() :]
+            return clean(b'{"id":%b,"line":%d,"status":%b' % (orjson.dumps(row_id), line, rest))
+    return _rebuilt(raw, record | {"id": row_id, "line": line}, fields, clean)
 
 
-def _rebuilt(raw: bytes, record: Mapping[str, Any], fields: Mapping[str, Any]) -> bytes:
+def _named(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Kept fields under the names they have in a record, as RecordSink gives them."""
+    fields: dict[str, Any] = {}
+    for name, value in kept.items():
+        own = name
+        while own in OWN_KEYS or own in fields:
+            own = f"input.{own}"
+        fields[own] = value
+    return fields
+
+
+def _rebuilt(
+    raw: bytes,
+    record: Mapping[str, Any],
+    fields: Mapping[str, Any],
+    clean: Callable[[bytes], bytes],
+) -> bytes:
     """A record written anew with other kept fields; the body is taken over as it stands."""
     own = {name: value for name, value in record.items() if name in OWN_KEYS}
     had_body = "response" in own
     body = own.pop("response", None)
     rest = {"response": _body(raw, len(record)) or body} if had_body else {}
-    # The masks of the run that wrote it stand in it already; a row's field is the input's text.
-    return json_line({**own, **fields, **rest}, bytes)
+    return json_line({**own, **fields, **rest}, clean)
 
 
 def _body(raw: bytes, keys: int) -> orjson.Fragment | None:
