@@ -10,8 +10,9 @@ from collections import deque
 
 from batcher.policy.ticket import Ticket
 
-_COHORT = 16  # attempts judged together
-_OPEN_SHARE = 0.6
+_COHORT = 32  # attempts judged together
+_ENOUGH = 20  # of them whose fate is known; three in ten refused must not open by chance
+_OPEN_SHARE = 0.65
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 8.0
 _HEALED = 64  # probes that may be under way at once when the breaker closes
@@ -76,7 +77,7 @@ class Breaker:
             return self._stand_still(now)
         judged = [t for t in self._recent if t.verdict is not None or now - t.sent > self._ack_s]
         refused = sum(t.verdict is True for t in judged)
-        if len(judged) < _COHORT // 2 or refused <= _OPEN_SHARE * len(judged):
+        if len(judged) < _ENOUGH or refused <= _OPEN_SHARE * len(judged):
             return None
         self.is_open = True
         return self._stand_still(now)

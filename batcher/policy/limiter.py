@@ -169,6 +169,7 @@ class Limiter:
         events = self._read(ticket, feedback, now)
         if self._breaker.is_open and self._breaker.look(now):
             self._ramp.restart(64.0, now)
+            self._tracker.resume(now)
             events.append(self._changed("the server copes again"))
         if ticket.era >= 0:
             tokens = float(feedback.usage.output_tokens) if feedback.usage else 0.0

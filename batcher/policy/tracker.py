@@ -24,7 +24,7 @@ _BELOW = 0.99  # of the estimate while holding
 _EXCESS = 0.02  # a probe begins this far above the estimate ...
 _EXCESS_DOUBLING_S = 0.7
 _BRISK = 0.5  # ... and from this excess on grows in even steps
-_BRISK_GROWTH = 1.6  # a second
+_BRISK_GROWTH = 1.4  # a second
 _MOST_EXCESS = 1e4
 _HOLD_S = 4.0
 _HOLD_REQUESTS = 55.0  # per refusal a probe costs: keeps refusals near 1 %
@@ -172,9 +172,13 @@ class Tracker:
                 late = beyond - _EXCESS_DOUBLING_S * math.log2(_BRISK / self._excess)
                 excess = min(_MOST_EXCESS, (1.0 + _BRISK) * _BRISK_GROWTH ** min(late, 60.0) - 1.0)
             wanted = rate * (1.0 + excess)
-        if rate >= self.ceiling * 0.999:
-            return self.ceiling
-        return wanted if wanted < self.ceiling else self.ceiling
+        ceiling = self.ceiling
+        if self.unit >= OUTPUT:
+            # What answers give back lets our level drift from the server's: keep probing.
+            return min(wanted, _PEAK * ceiling)
+        if rate >= ceiling * 0.999:
+            return ceiling
+        return wanted if wanted < ceiling else ceiling
 
     def wait_s(self, cost: Sequence[float], now: float) -> float:
         """Seconds until an attempt of this cost may go."""
@@ -442,6 +446,12 @@ class Tracker:
         left = self.rate * (now - ticket.sent) - passed - spare * mean[unit]
         self._level = min(left, 0.0)
         self._at = now
+
+    def resume(self, now: float) -> None:
+        """Sending goes on after a standstill the quota had no part in; hold the rate again."""
+        self._epoch = max(self._epoch, now)
+        self._probe = None
+        self._marks.clear()  # the bucket has filled meanwhile
 
     def pause(self, until: float, now: float) -> None:
         """Nothing is sent until then; what is refilled meanwhile is not lost."""
