@@ -94,6 +94,7 @@ class OutputDirectory:
         self._opened: Opened | None = None
         self._manifest: Manifest | None = None
         self._was: str | None = None
+        self._remote: RemoteStream | None = None
 
     def __enter__(self) -> Self:
         make_directory(self.path)
@@ -213,6 +214,11 @@ class OutputDirectory:
             retry=None if done else manifest.retry,
         )
 
+    def reopen_log(self) -> None:
+        """Go on in a new log.jsonl, after somebody has moved the old one away."""
+        if self._log is not None:
+            self._log.reopen()
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -222,6 +228,8 @@ class OutputDirectory:
         if self._opened is not None:
             self._opened.sink.close()
             self._opened.journal.close()
+        if self._remote is not None:
+            self._remote.close()
         if self._log is not None:
             self._log.close()
         self._lock.release()
@@ -236,7 +244,8 @@ class OutputDirectory:
         name = "standard input" if rows is None else "the rows"
         if rows is None and is_remote(path):
             # Once the copy is whole there is no need to ask for the original again.
-            stream, name = None if taken.manifest.complete else RemoteStream(path), path
+            name = path
+            stream = self._remote = None if taken.manifest.complete else RemoteStream(path)
         return SpooledSource(
             stream,
             asked.source,

@@ -4,6 +4,7 @@ Whatever fsspec can open can be read; SpooledSource keeps the copy that makes it
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from batcher.errors import InputError, MissingExtraError
@@ -42,6 +43,12 @@ class RemoteStream:
             self._file = self._told(self._open)
         data: bytes = self._told(lambda: self._file.read(size))
         return data
+
+    def close(self) -> None:
+        """Let the connection go; may be called twice."""
+        if self._file is not None:
+            with suppress(Exception):  # nothing is lost that was not copied
+                self._file.close()
 
     def _told(self, act: Callable[[], _T]) -> _T:
         try:

@@ -604,10 +604,9 @@ def killed(words: list[str], after_s: float) -> None:
 def test_a_retry_killed_at_any_moment_goes_on_with_the_same_rows(
     simulate: Any, tmp_path: Path, seed: int
 ) -> None:
-    bench = Bench(simulate(latency_ms=100), tmp_path, 200)
-    bench.simulator.control(down="413")
-    bench.run()
-    bench.simulator.control(up=True)
+    simulator = simulate(latency_ms=100, faults={"truncated": 1.0}, faults_once=True)
+    bench = Bench(simulator, tmp_path, 200)
+    assert bench.run().returncode == 1
     failed = len(records(bench.out, "failures.jsonl"))
     assert failed == 200
     rng = random.Random(seed)
