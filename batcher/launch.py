@@ -9,10 +9,9 @@ Blocking doors (`execute`, `run`) and async ones (`arun`, `stream`) are the same
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
 
 from batcher import clock, logs
 from batcher.build import Target, compose, keys_of, target_of
@@ -29,6 +28,7 @@ from batcher.resume import Way
 from batcher.retry import Retry
 from batcher.secret import Redactor
 from batcher.watch.progress import Glance, ProgressView
+from batcher.watch.screen import Screen
 from batcher.watch.summary import print_summary
 from batcher.watch.tally import Tally
 
@@ -132,7 +132,7 @@ async def launch(
 ) -> Summary:
     """The one path every door leads to; see `execute` for the arguments."""
     job = expanded(job)
-    console = Console(stderr=True, quiet=not show, highlight=False)
+    console = Screen(show=show)
     say = console.print
     path = Path(job.output.path)
     if fresh:
@@ -191,12 +191,16 @@ async def launch(
         background = [directory.study_input()]
         if show:
             background.append(ProgressView(tally, look=look, console=console).show())
-        await _with_background(drive(work), background, work)
+        await _with_background(drive(work, on_hangup=directory.reopen_log), background, work)
         summary = _summary(work, tally, directory, seconds=clock.now() - began_s)
         emit(
             RunFinished(counts=summary.counts, seconds=summary.seconds, exit_code=summary.exit_code)
         )
-        directory.finish(summary)
+        try:
+            directory.finish(summary)
+        except StorageError as fault:
+            if summary.exit_code != Exit.STORAGE:
+                summary = replace(summary, exit_code=int(Exit.STORAGE), reason=str(fault))
     if show:
         print_summary(summary, tally, console=console)
     return summary
@@ -229,7 +233,7 @@ async def own_server(
     if job.rehearsal or job.request.provider is ProviderName.SIMULATED:
         from batcher.simulator.server import Simulator
 
-        async with Simulator(job.simulator) as simulator:
+        async with Simulator(job.simulator, deliveries=False) as simulator:
             yield simulator.base_url
     elif job.request.provider is ProviderName.LOCAL:
         from batcher.local.server import LocalModel

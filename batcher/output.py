@@ -8,6 +8,7 @@ import itertools
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,7 @@ from typing import Any, Self
 
 from batcher import clock, kept, logs
 from batcher.build import Target
-from batcher.errors import Exit
+from batcher.errors import Exit, StorageError
 from batcher.job import Job
 from batcher.opening import TakenUp, set_free, take_up
 from batcher.policy.help import hint
@@ -226,8 +227,9 @@ class OutputDirectory:
         trace: TracebackType | None,
     ) -> None:
         if self._opened is not None:
+            with suppress(StorageError):  # a full disk; nothing is settled by it
+                self._opened.journal.close()
             self._opened.sink.close()
-            self._opened.journal.close()
         if self._remote is not None:
             self._remote.close()
         if self._log is not None:

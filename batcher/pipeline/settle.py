@@ -4,7 +4,7 @@ A record that cannot be written (disk full) is kept here, in memory, until it ca
 run stops admitting and the operator is told which rows were answered but not stored.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from batcher.errors import StorageError
 from batcher.events import Event, RowSettled
@@ -93,11 +93,10 @@ class Settler:
             try:
                 self._sink.write(self.unwritten[0])
             except StorageError as fault:
-                lines = ", ".join(str(outcome.line) for outcome in self.unwritten[:20])
-                more = len(self.unwritten) - 20
+                lines = _ranges(sorted(outcome.line for outcome in self.unwritten))
                 raise StorageError(
                     f"{fault} {len(self.unwritten)} rows were answered but could not be stored and "
-                    f"will be asked again: line {lines}{f' and {more} more' if more > 0 else ''}."
+                    f"will be asked again: line {lines}."
                 ) from fault
             self._note(self.unwritten.pop(0))
 
@@ -105,3 +104,14 @@ class Settler:
         self._index.add(outcome.line, outcome.status)
         self.settled += 1
         self._emit(RowSettled(outcome=outcome))
+
+
+def _ranges(lines: Sequence[int]) -> str:
+    """Ascending numbers in few words: `3, 7-12, 15`."""
+    spans: list[list[int]] = []
+    for line in lines:
+        if spans and line == spans[-1][1] + 1:
+            spans[-1][1] = line
+        else:
+            spans.append([line, line])
+    return ", ".join(f"{first}-{last}" if last > first else str(first) for first, last in spans)
