@@ -6,7 +6,7 @@
 
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from functools import partial
 
 from batcher.errors import ConfigError
 from batcher.events import Event
@@ -100,18 +100,14 @@ def keys_of(job: Job, target: Target) -> Sequence[KeySetting]:
 
 def make_intake(job: Job, target: Target) -> Intake:
     """What turns rows into calls."""
-
-    def name_row(data: Mapping[str, Any], line: int) -> Any:
-        return row_id(data, line, job.input.id_field)
-
     return Intake(
         request=target.request,
         endpoint="built-in" if has_own_server(job) else target.base_url,
         provider=target.provider,
-        name_row=name_row,
+        name_row=partial(row_id, id_field=job.input.id_field),
         render=make_renderer(read_template(job)),
         effective=effective,
-        measure=lambda prompt: input_chars(prompt, target.request.system),
+        measure=partial(input_chars, default_system=target.request.system),
         keep=job.output.keep,
     )
 

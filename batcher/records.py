@@ -137,13 +137,24 @@ class Wire:
 
 
 @record
-class Call:
+class Need:
+    """What one attempt will take from a quota, as far as is known before it is sent.
+
+    Attributes:
+        input_chars: Characters of prompt text; the controller learns characters per token.
+        max_tokens: Most output tokens the request allows.
+    """
+
+    input_chars: int
+    max_tokens: int
+
+
+@record
+class Call(Need):
     """What will be asked for one row, final: every try sends the same bytes.
 
     Attributes:
         fingerprint: 32 hex digits over endpoint, headers and body; the same call has the same one.
-        input_chars: Characters of prompt text, from which tokens are estimated.
-        max_tokens: Ceiling of output tokens the request names.
         kept: Input fields copied into the result.
     """
 
@@ -152,8 +163,6 @@ class Call:
     fingerprint: Fingerprint
     model: str
     wire: Wire
-    input_chars: int
-    max_tokens: int
     kept: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -271,19 +280,6 @@ class Outcome:
     fingerprint: Fingerprint | None = None
     kept: Mapping[str, Any] = field(default_factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
-
-
-@record
-class Need:
-    """What one attempt will take from a quota, as far as is known before it is sent.
-
-    Attributes:
-        input_chars: Characters of prompt text; the controller learns characters per token.
-        max_tokens: Most output tokens the request allows.
-    """
-
-    input_chars: int
-    max_tokens: int
 
 
 class Signal(StrEnum):

@@ -1,26 +1,28 @@
 """Leave to send: outage, the operator's ceiling, a key and its quota, granted together.
 
-A permit is handed back exactly once, with what the attempt taught; then the quota model is
+It is handed back exactly once, with what the attempt taught; then the quota model is
 corrected, and the next question gets a better answer.
 """
 
 from collections.abc import Iterable
 
 from batcher.events import Event
+from batcher.pipeline.backlog import Pending
 from batcher.pipeline.gate import Gate
 from batcher.policy.keyring import Keyring
 from batcher.policy.outage import Outage
-from batcher.records import Feedback, KeyRef, Need
+from batcher.records import Feedback, KeyRef
 
 _FOREVER_S = 3600.0  # somebody will wake the dispatcher before that
 
 
-class Permit:
-    """Leave for one attempt with one key."""
+class Turn:
+    """A call and the leave to send it once, with one key."""
 
-    __slots__ = ("is_probe", "key", "ticket")
+    __slots__ = ("is_probe", "key", "pending", "ticket")
 
-    def __init__(self, key: KeyRef, ticket: object, *, is_probe: bool) -> None:
+    def __init__(self, pending: Pending, key: KeyRef, ticket: object, *, is_probe: bool) -> None:
+        self.pending = pending
         self.key = key
         self.ticket = ticket
         self.is_probe = is_probe
@@ -45,21 +47,23 @@ class Admission:
         """Whether the next call should be one that was never tried (a probe's alternation)."""
         return self.outage.is_open and self.outage.probe_untried
 
-    def ask(self, need: Need, *, now: float) -> Permit | float:
-        """A permit, or the seconds until it is worth asking again."""
+    def ask(self, pending: Pending, *, now: float) -> Turn | float:
+        """A turn, or the seconds until it is worth asking again."""
         outage = self.outage
-        if outage.is_open and (wait_s := outage.wait_s(now=now)) > 0.0:
+        is_probe = outage.is_open
+        if is_probe and (wait_s := outage.wait_s(now=now)) > 0.0:
             return wait_s
+        need = pending.call
         alias, wait_s = self.keyring.pick(need, now=now)
         if alias is None or wait_s > 0.0:
             return wait_s
         if self.gate is not None and not self.gate.try_take():
             return _FOREVER_S
-        if outage.is_open:
+        if is_probe:
             outage.probe_sent()
         key, ticket = self.keyring.reserve(alias, need, now=now)
-        return Permit(key, ticket, is_probe=outage.is_open)
+        return Turn(pending, key, ticket, is_probe=is_probe)
 
-    def give_back(self, permit: Permit, feedback: Feedback, *, now: float) -> Iterable[Event]:
-        """Return a permit with what was learnt; returns changes worth telling."""
-        return self.keyring.settle(permit.key.alias, permit.ticket, feedback, now=now)
+    def give_back(self, turn: Turn, feedback: Feedback, *, now: float) -> Iterable[Event]:
+        """Return the leave with what was learnt; returns changes worth telling."""
+        return self.keyring.settle(turn.key.alias, turn.ticket, feedback, now=now)

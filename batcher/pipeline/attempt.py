@@ -14,6 +14,8 @@ from batcher.records import (
     record,
 )
 
+# A member of an enum is found by running Python code (3.11), a name of this module is not.
+_OK, _NEUTRAL = Signal.OK, Signal.NEUTRAL
 _SIGNALS = {
     FailureKind.RATE: Signal.RATE,
     FailureKind.RAMP: Signal.RAMP,
@@ -46,39 +48,46 @@ async def attempt(
     call: Call, key: KeyRef, *, transport: Transport, provider: Provider, deadline_s: float
 ) -> Exchange:
     """Send a call once; everything a server or network can do comes back as a value."""
-    sent_at = clock.stamp()
-    began_s = clock.now()
+    sent_at, sent_s = clock.stamp(), clock.now()
     response = await transport.send(call.wire, key, deadline_s=deadline_s)
-    latency_s = clock.now() - began_s
-    if isinstance(response, Response) and call.wire.stream:
-        response = provider.unstream(response)
-    if isinstance(response, Failure):
-        return Exchange(
-            result=response,
-            body=None,
-            feedback=Feedback(signal=Signal.NEUTRAL, latency_s=latency_s),
-            sent_at=sent_at,
-            latency_s=latency_s,
-        )
-    result = provider.decode(response)
-    quotas = provider.quotas(response.headers, epoch_s=clock.epoch())
-    if isinstance(result, Reply):
-        feedback = Feedback(
-            signal=Signal.OK, latency_s=latency_s, usage=result.usage, quotas=quotas
-        )
-    else:
-        feedback = Feedback(
-            signal=_SIGNALS.get(result.kind, Signal.NEUTRAL),
-            latency_s=latency_s,
-            usage=result.reply.usage if result.reply else None,
-            quotas=quotas,
-            retry_after_s=result.retry_after_s,
-            limit_hint=result.limit_hint,
-        )
-    return Exchange(
-        result=result,
-        body=response.body,
-        feedback=feedback,
+    return understood(
+        response,
+        provider=provider,
+        is_stream=call.wire.stream,
         sent_at=sent_at,
-        latency_s=latency_s,
+        latency_s=clock.now() - sent_s,
+    )
+
+
+def understood(
+    response: Response | Failure,
+    *,
+    provider: Provider,
+    is_stream: bool,
+    sent_at: str,
+    latency_s: float,
+) -> Exchange:
+    """What came of one try, whatever a server or the network did."""
+    if is_stream and isinstance(response, Response):
+        response = provider.unstream(response)
+    body: bytes | None = None
+    if isinstance(response, Failure):
+        result: Reply | Failure = response
+        feedback = Feedback(signal=_NEUTRAL, latency_s=latency_s)
+    else:
+        body, result = response.body, provider.decode(response)
+        quotas = provider.quotas(response.headers, epoch_s=clock.epoch())
+        if isinstance(result, Reply):
+            feedback = Feedback(signal=_OK, latency_s=latency_s, usage=result.usage, quotas=quotas)
+        else:
+            feedback = Feedback(
+                signal=_SIGNALS.get(result.kind, _NEUTRAL),
+                latency_s=latency_s,
+                usage=result.reply.usage if result.reply else None,
+                quotas=quotas,
+                retry_after_s=result.retry_after_s,
+                limit_hint=result.limit_hint,
+            )
+    return Exchange(
+        result=result, body=body, feedback=feedback, sent_at=sent_at, latency_s=latency_s
     )

@@ -7,7 +7,7 @@ overtaken for ever. A sleeping retry is an entry in a heap: no task, no slot, no
 import heapq
 from collections import deque
 
-from batcher.records import Attempt, Call, Need
+from batcher.records import Attempt, Call
 
 
 class Pending:
@@ -19,11 +19,10 @@ class Pending:
         first_sent_s: When it was first sent (monotonic), or None.
     """
 
-    __slots__ = ("attempts", "call", "failures", "first_sent_s", "need", "refusals", "size_bytes")
+    __slots__ = ("attempts", "call", "failures", "first_sent_s", "refusals", "size_bytes")
 
     def __init__(self, call: Call) -> None:
         self.call = call
-        self.need = Need(input_chars=call.input_chars, max_tokens=call.max_tokens)
         self.size_bytes = len(call.wire.body)
         self.attempts: list[Attempt] = []
         self.failures = 0
@@ -33,7 +32,6 @@ class Pending:
     def ask_instead(self, call: Call) -> None:
         """Go on with another call for the same row."""
         self.call = call
-        self.need = Need(input_chars=call.input_chars, max_tokens=call.max_tokens)
 
 
 class Backlog:
@@ -47,6 +45,7 @@ class Backlog:
 
     def __init__(self, *, window: int, most_rows: int, most_bytes: int) -> None:
         self._window = window
+        self._low = window // 2
         self._most_rows = most_rows
         self._most_bytes = most_bytes
         self._untried: deque[Pending] = deque()
@@ -63,9 +62,14 @@ class Backlog:
             and self.bytes_open < self._most_bytes
         )
 
+    @property
+    def has_one_untried(self) -> bool:
+        """Whether the call offered last is the only one never tried."""
+        return len(self._untried) == 1
+
     def runs_low(self) -> bool:
         """Whether it is time to wake intake: later than `has_room`, so that it wakes seldom."""
-        return len(self._untried) <= self._window // 2 and self.has_room()
+        return len(self._untried) <= self._low and self.has_room()
 
     def offer(self, call: Call) -> None:
         """Take in a new call."""
@@ -90,14 +94,19 @@ class Backlog:
             untried_newest: Rather the untried call furthest from those that failed; a probe's
                 choice, because bad rows often stand in a block.
         """
+        untried = self._untried
+        if self._asleep:
+            self._wake(now)
+        if untried_newest and untried:
+            return untried[-1]
+        if self._due:
+            return self._due[0][1]
+        return untried[0] if untried else None
+
+    def _wake(self, now: float) -> None:
         while self._asleep and self._asleep[0][0] <= now:
             _, line, pending = heapq.heappop(self._asleep)
             heapq.heappush(self._due, (line, pending))
-        if untried_newest and self._untried:
-            return self._untried[-1]
-        if self._due:
-            return self._due[0][1]
-        return self._untried[0] if self._untried else None
 
     def pop(self, pending: Pending) -> None:
         """Take out what `peek` showed."""

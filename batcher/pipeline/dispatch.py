@@ -9,23 +9,14 @@ import asyncio
 from collections import deque
 
 from batcher import clock
-from batcher.pipeline.admission import Admission, Permit
+from batcher.pipeline.admission import Admission, Turn
 from batcher.pipeline.backlog import Backlog, Pending
+from batcher.records import Call
 
 # uvloop's timers are no finer than 1 ms and a shorter wait would spin; at high rates one tick
 # grants what has accrued meanwhile.
 TICK_S = 0.002
 _LONGEST_NAP_S = 60.0
-
-
-class Turn:
-    """A call and the leave to send it."""
-
-    __slots__ = ("pending", "permit")
-
-    def __init__(self, pending: Pending, permit: Permit) -> None:
-        self.pending = pending
-        self.permit = permit
 
 
 class Dispatcher:
@@ -48,18 +39,32 @@ class Dispatcher:
         if admission.gate is not None:
             admission.gate.on_start = self.pump
 
-    async def next(self) -> Turn | None:
-        """The next turn, or None when there will be no more."""
-        if not self._closed and (turn := self._try_turn()) is not None:
-            if self._idle:
-                self.pump()  # what freed this turn may have freed another
-            return turn
+    def take(self) -> Turn | None:
+        """The next turn, when there is one right now."""
+        if self._closed:
+            return None
+        turn = self._try_turn()
+        if turn is not None and self._idle:
+            self.pump()  # what freed this turn may have freed another
+        return turn
+
+    async def wait(self) -> Turn | None:
+        """The next turn, after `take` had none; None when there will be no more."""
         if self._closed or self._is_over():
             self.close()
             return None
         future: asyncio.Future[Turn | None] = asyncio.get_running_loop().create_future()
         self._idle.append(future)
         return await future
+
+    def offer(self, call: Call) -> bool:
+        """Take in a new call; returns whether there is room for another."""
+        backlog = self._backlog
+        backlog.offer(call)
+        # A worker that waits beside an untried call waits for leave, which this does not bring.
+        if self._idle and backlog.has_one_untried:
+            self.pump()
+        return not self._closed and backlog.has_room()
 
     def offer_ended(self) -> None:
         """No more calls will be offered."""
@@ -76,13 +81,11 @@ class Dispatcher:
     def give_back(self, pending: Pending, *, retry_at_s: float | None) -> None:
         """A turn is over: its call is settled (None) or comes back at `retry_at_s`.
 
-        The worker asks for its `next` turn at once, which serves the idle ones as well.
+        The worker asks for its next turn at once, which serves the idle ones and intake as well.
         """
         self.in_flight -= 1
         if retry_at_s is None:
             self._backlog.closed(pending)
-            if self._room is not None and self._backlog.runs_low():
-                self._let_in()
         else:
             self._backlog.later(pending, due_s=retry_at_s)
 
@@ -116,8 +119,8 @@ class Dispatcher:
 
     def _try_turn(self) -> Turn | None:
         now = clock.now()
-        backlog = self._backlog
-        pending = backlog.peek(now=now, untried_newest=self._admission.untried_newest)
+        backlog, admission = self._backlog, self._admission
+        pending = backlog.peek(now=now, untried_newest=admission.untried_newest)
         if pending is None:
             due_s = backlog.next_due_s()
             if due_s is not None:
@@ -125,9 +128,9 @@ class Dispatcher:
             if self._room is not None and backlog.runs_low():
                 self._let_in()
             return None
-        permit = self._admission.ask(pending.need, now=now)
-        if not isinstance(permit, Permit):
-            self._wake_in(permit, now)
+        turn = admission.ask(pending, now=now)
+        if not isinstance(turn, Turn):
+            self._wake_in(turn, now)
             return None
         backlog.pop(pending)
         if self._room is not None and backlog.runs_low():
@@ -135,7 +138,7 @@ class Dispatcher:
         self.in_flight += 1
         if pending.first_sent_s is None:
             pending.first_sent_s = now
-        return Turn(pending, permit)
+        return turn
 
     def _is_over(self) -> bool:
         return self._input_ended and self.in_flight == 0 and self._backlog.rows_open == 0

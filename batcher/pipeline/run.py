@@ -13,10 +13,10 @@ from batcher import clock
 from batcher.errors import Exit, InputError, StorageError
 from batcher.events import AttemptFailed, Event, RunDraining, RunHalted
 from batcher.job import Patience
-from batcher.pipeline.admission import Admission
-from batcher.pipeline.attempt import Exchange, attempt
+from batcher.pipeline.admission import Admission, Turn
+from batcher.pipeline.attempt import Exchange, understood
 from batcher.pipeline.backlog import Backlog, Pending
-from batcher.pipeline.dispatch import Dispatcher, Turn
+from batcher.pipeline.dispatch import Dispatcher
 from batcher.pipeline.intake import Intake
 from batcher.pipeline.keys import Keys
 from batcher.pipeline.settle import Settler, outcome_of
@@ -184,7 +184,7 @@ class Run:
             worker.cancel()
 
     async def _take_in(self) -> None:
-        parts = self._parts
+        parts, dispatcher = self._parts, self._dispatcher
         quiet = 0
         try:
             async for row in parts.source.rows(parts.settled):
@@ -199,37 +199,45 @@ class Run:
                     if self.exit_code is not None:
                         return
                     continue
-                if not await self._dispatcher.room():
+                if not dispatcher.offer(made) and not await dispatcher.room():
                     return
-                parts.backlog.offer(made)
-                self._dispatcher.pump()
         except InputError as fault:
             self.exit_code, self.reason = fault.exit_code, str(fault)
-        self._dispatcher.offer_ended()
+        dispatcher.offer_ended()
 
     async def _work(self) -> None:
-        while (turn := await self._dispatcher.next()) is not None:
+        dispatcher = self._dispatcher
+        while (turn := dispatcher.take() or await dispatcher.wait()) is not None:
             retry_at_s = await self._take_turn(turn)
-            self._dispatcher.give_back(turn.pending, retry_at_s=retry_at_s)
+            dispatcher.give_back(turn.pending, retry_at_s=retry_at_s)
 
     async def _take_turn(self, turn: Turn) -> float | None:
         """One attempt and what follows; returns when the call is to be tried again, or None."""
-        parts, pending, permit = self._parts, turn.pending, turn.permit
-        call, key = pending.call, permit.key
+        parts, pending, key = self._parts, turn.pending, turn.key
+        call = pending.call
         key_version = parts.keys.version(key.alias)
         self.requests += 1
         try:
             parts.journal.began(call, attempt=len(pending.attempts) + 1, key=key.alias)
-            exchange = await attempt(
-                call,
-                key,
-                transport=parts.transport,
-                provider=parts.provider,
-                deadline_s=parts.patience.timeout_s,
+            sent_at, sent_s = clock.stamp(), clock.now()
+            response = await parts.transport.send(
+                call.wire, key, deadline_s=parts.patience.timeout_s
             )
-            for event in parts.admission.give_back(permit, exchange.feedback, now=clock.now()):
+            now = clock.now()
+            exchange = understood(
+                response,
+                provider=parts.provider,
+                is_stream=call.wire.stream,
+                sent_at=sent_at,
+                latency_s=now - sent_s,
+            )
+            for event in parts.admission.give_back(turn, exchange.feedback, now=now):
                 parts.emit(event)
-            retry_at_s = await self._follow_up(turn, exchange, key_version)
+            retry_at_s = None
+            if isinstance(exchange.result, Reply):
+                self._answered(turn, exchange, exchange.result, key_version)
+            else:
+                retry_at_s = await self._failed(turn, exchange, exchange.result, key_version)
             parts.journal.ended(call)
         except StorageError as fault:
             self._storage_failed(fault)
@@ -241,18 +249,21 @@ class Run:
         self._longest_s = max(self._longest_s, exchange.latency_s)
         return retry_at_s
 
-    async def _follow_up(self, turn: Turn, exchange: Exchange, key_version: int) -> float | None:
-        parts, pending, result = self._parts, turn.pending, exchange.result
-        if isinstance(result, Reply) or result.reply is not None:
+    def _answered(self, turn: Turn, exchange: Exchange, reply: Reply, key_version: int) -> None:
+        parts, pending = self._parts, turn.pending
+        parts.outage.succeeded()
+        parts.keys.worked(turn.key.alias, key_version)
+        self._note(pending, turn, exchange, charged=False)
+        self._settler.settle(outcome_of(pending, reply, exchange.body))
+
+    async def _failed(
+        self, turn: Turn, exchange: Exchange, result: Failure, key_version: int
+    ) -> float | None:
+        parts, pending, key = self._parts, turn.pending, turn.key.alias
+        if result.reply is not None:
             parts.outage.succeeded()
-        key = turn.permit.key.alias
-        if isinstance(result, Reply):
-            parts.keys.worked(key, key_version)
-            self._note(pending, turn, exchange, charged=False)
-            self._settler.settle(outcome_of(pending, result, exchange.body))
-            return None
         in_outage = parts.outage.failed(
-            result, line=pending.call.line, is_probe=turn.permit.is_probe, now=clock.now()
+            result, line=pending.call.line, is_probe=turn.is_probe, now=clock.now()
         )
         ruling = verdict(
             result,
@@ -295,7 +306,7 @@ class Run:
                 self._note(pending, turn, exchange, charged=charged)
                 self._tell(pending, failure, ruling.delay_s)
                 if isinstance(ruling, RestKey):
-                    self._parts.keys.rest(turn.permit.key.alias, reason=failure.message)
+                    self._parts.keys.rest(turn.key.alias, reason=failure.message)
                 return clock.now() + ruling.delay_s
             case Grow() if (longer := self._longer(pending)) is not None:
                 self._note(pending, turn, exchange, charged=False)
@@ -315,7 +326,7 @@ class Run:
             case ReplaceKey() | LeaveScope():
                 self._note(pending, turn, exchange, charged=False)
                 self._tell(pending, failure, 0.0)
-                await self._leave_key(ruling, turn.permit.key.alias, failure, key_version)
+                await self._leave_key(ruling, turn.key.alias, failure, key_version)
                 return clock.now()
             case Halt():
                 self._note(pending, turn, exchange, charged=False)
@@ -342,7 +353,7 @@ class Run:
         pending.attempts.append(
             Attempt(
                 number=len(pending.attempts) + 1,
-                key=turn.permit.key.alias,
+                key=turn.key.alias,
                 sent_at=exchange.sent_at,
                 latency_s=exchange.latency_s,
                 failure=result if isinstance(result, Failure) else None,

@@ -12,6 +12,7 @@ from batcher.pipeline.backlog import Pending
 from batcher.ports import Settled, Sink
 from batcher.records import Failure, FailureKind, Outcome, Reply, Status
 
+_OK = Status.OK  # looking a member up runs Python code (3.11)
 _STATUS = {
     FailureKind.TRUNCATED: Status.TRUNCATED,
     FailureKind.REFUSED: Status.REFUSED,
@@ -26,7 +27,7 @@ def outcome_of(pending: Pending, result: Reply | Failure, body: bytes | None) ->
         return Outcome(
             id=call.id,
             line=call.line,
-            status=Status.OK,
+            status=_OK,
             reply=result,
             attempts=pending.attempts,
             fingerprint=call.fingerprint,

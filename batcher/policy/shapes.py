@@ -99,19 +99,20 @@ def _asked(fields: Mapping[str, Any]) -> Prompt:
     elif "messages" in fields:
         raise InvalidRow("the row has both `prompt` and `messages`", hint="keep one of them")
     else:
-        messages = [{"role": "user", "content": _text(fields["prompt"])}]
+        text = fields["prompt"]
+        if type(text) is not str or not said(text):
+            raise _no_text(text)
+        messages = [{"role": "user", "content": text}]
     return Prompt(messages=messages, system=system, overrides=overrides)
 
 
-def _text(prompt: object) -> str:
-    if type(prompt) is not str:
-        raise InvalidRow(
-            f"`prompt` is {kind_of(prompt)}, not a text",
-            hint="write the prompt as a text; chat turns and blocks go into `messages`",
-        )
-    if not said(prompt):
-        raise InvalidRow("`prompt` is empty", hint="put the text to ask there, or drop the row")
-    return prompt
+def _no_text(prompt: object) -> InvalidRow:
+    if isinstance(prompt, str):
+        return InvalidRow("`prompt` is empty", hint="put the text to ask there, or drop the row")
+    return InvalidRow(
+        f"`prompt` is {kind_of(prompt)}, not a text",
+        hint="write the prompt as a text; chat turns and blocks go into `messages`",
+    )
 
 
 def _provider_shaped(fields: object, name: str) -> Prompt:

@@ -1,6 +1,6 @@
 """What every wire format does alike on the way out: extra fields, JSON bytes, headers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -39,6 +39,42 @@ def add_extra(body: dict[str, Any], prompt: Prompt, request: Request) -> None:
             body.update(extra)
 
 
+class Pattern:
+    """Wire forms of plain prompts, made after the first one's: only `messages` differ.
+
+    Holds for one Request object at a time; most rows of a job share one.
+    """
+
+    __slots__ = ("_body", "_request", "_wire")
+
+    def __init__(self) -> None:
+        self._request: Request | None = None
+
+    def wire(self, prompt: Prompt, request: Request, encode: Callable[..., Wire]) -> Wire:
+        """What `encode` gives for a plain prompt whose body holds `messages` as they are.
+
+        Raises:
+            InvalidRow: As `encode` does.
+        """
+        if self._request is not request:
+            self._wire = encode(prompt, request)
+            self._body = orjson.loads(self._wire.body)
+            self._request = request
+        first, body = self._wire, self._body
+        body["messages"] = prompt.messages
+        return Wire(path=first.path, headers=first.headers, body=_json(body), stream=first.stream)
+
+
+def _json(body: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body, default=_plain)
+    except orjson.JSONEncodeError as error:
+        raise InvalidRow(
+            f"the request cannot be written as JSON: {error}",
+            hint="texts must be whole characters (no half surrogate pairs), numbers 64 bits wide",
+        ) from error
+
+
 def wire(
     path: str, base: Mapping[str, str], body: dict[str, Any], request: Request, *, stream: bool
 ) -> Wire:
@@ -54,14 +90,7 @@ def wire(
             if name in given:
                 raise InvalidRow(f"request.headers names {name}", hint=_HEADER_FIX)
         headers = {**base, **given}
-    try:
-        data = orjson.dumps(body, default=_plain)
-    except orjson.JSONEncodeError as error:
-        raise InvalidRow(
-            f"the request cannot be written as JSON: {error}",
-            hint="texts must be whole characters (no half surrogate pairs), numbers 64 bits wide",
-        ) from error
-    return Wire(path=path, headers=headers, body=data, stream=stream)
+    return Wire(path=path, headers=headers, body=_json(body), stream=stream)
 
 
 _HEADER_FIX = "keys go into [[keys]] and request.auth, never into headers"

@@ -70,6 +70,18 @@ def conversation(
     return Conversation(default_system or None if system is None else system, turns)
 
 
+def is_plain(prompt: Prompt) -> bool:
+    """Whether a prompt is one user's text and nothing else, as most are."""
+    turns = prompt.messages
+    return (
+        len(turns) == 1
+        and len(turns[0]) == 2
+        and not prompt.system
+        and not prompt.extra
+        and _is_plain(turns[0])
+    )
+
+
 def _is_plain(turn: Turn) -> bool:
     """Whether a turn is a user's text that needs neither checks nor translation."""
     content = turn.get("content")

@@ -162,7 +162,8 @@ def input_chars(prompt: Prompt, default_system: str | None = None) -> int:
     for turn in prompt.messages:
         content = turn.get("content")
         count += len(content) if type(content) is str else _chars(content)
-    return count + _chars(prompt.system or default_system)
+    system = prompt.system or default_system
+    return count + _chars(system) if system else count
 
 
 def _chars(content: object) -> int:

@@ -23,6 +23,7 @@ _AHEAD = 1 << 24  # a line number further beyond the rest than this is kept apar
 _CLOSING_BRACE = ord("}")
 _PRINT = b'"fingerprint":'
 _STATUSES = tuple(Status)
+_CODE_OF = {status: code for code, status in enumerate(_STATUSES, 1)}
 _CODES = {status.encode(): code for code, status in enumerate(_STATUSES, 1)}
 _UNCERTAIN_BYTES = 64 << 20  # more than is written between two forced writes
 
@@ -75,8 +76,11 @@ class Ledger:
 
     def add(self, line: int, status: Status = Status.OK) -> None:
         """Note a record just written; the first one counts."""
-        if line not in self:
-            self._mark(line, _CODES[status.encode()])
+        marks = self._marks
+        if line < len(marks):
+            marks[line] = marks[line] or _CODE_OF[status]
+        elif line not in self._far:
+            self._mark(line, _CODE_OF[status])
 
     def fingerprint(self, line: int) -> int:
         """First 8 bytes of the fingerprint in this line's record; 0 when it has none."""

@@ -23,6 +23,7 @@ from batcher.storage.encode import embedded, json_line
 RESULTS = "results.jsonl"
 FAILURES = "failures.jsonl"
 
+_OK = Status.OK  # looking a member up runs Python code (3.11)
 _BOTH = {"id", "line", "status", "finished_at", "fingerprint", "response"}
 _ANSWER = {"text", "stop_reason", "usage", "model"}
 _RESULT = {"attempts", "latency_s", "key", "request_id"}
@@ -69,7 +70,7 @@ class RecordSink:
         Raises:
             StorageError: It could not be written whole; nothing of it counts.
         """
-        reply = outcome.reply if outcome.status is Status.OK else None
+        reply = outcome.reply if outcome.status is _OK else None
         record = _result(outcome, reply) if reply else self._failure(outcome)
         if outcome.kept:
             _keep(record, outcome.kept)

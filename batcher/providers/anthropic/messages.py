@@ -22,10 +22,10 @@ from batcher.providers.anthropic.sampling import (
 )
 from batcher.providers.anthropic.stream import assembled, is_over
 from batcher.providers.blocks import for_anthropic
-from batcher.providers.body import add_extra, base_headers, job_problems, settled, wire
+from batcher.providers.body import Pattern, add_extra, base_headers, job_problems, settled, wire
 from batcher.providers.faults import failure_of
 from batcher.providers.sse import is_stream, unstreamed
-from batcher.providers.turns import Turn, conversation
+from batcher.providers.turns import Turn, conversation, is_plain
 from batcher.providers.wire import count_of, one_line, read_json, request_id_of, text_of
 from batcher.records import Failure, FailureKind, Prompt, Quota, Reply, Response, Usage, Wire
 
@@ -52,6 +52,9 @@ class Messages:
 
     name = "anthropic"
 
+    def __init__(self) -> None:
+        self._pattern = Pattern()
+
     def encode(self, prompt: Prompt, request: Request) -> Wire:
         """Wire form of a prompt under a row's effective settings.
 
@@ -60,6 +63,11 @@ class Messages:
         Raises:
             InvalidRow: The row asks for something this format or the model refuses.
         """
+        if is_plain(prompt) and not request.extra:
+            return self._pattern.wire(prompt, request, self._encoded)
+        return self._encoded(prompt, request)
+
+    def _encoded(self, prompt: Prompt, request: Request) -> Wire:
         settled(request)
         system, turns = conversation(prompt, default_system=request.system, roles=_ROLES)
         body: dict[str, Any] = {
@@ -230,8 +238,8 @@ def _usage(told: object) -> Usage:
     return Usage(
         input_tokens=count_of(get("input_tokens")),
         output_tokens=count_of(get("output_tokens")),
-        cache_read_tokens=count_of(get("cache_read_input_tokens")),
-        cache_write_tokens=count_of(get("cache_creation_input_tokens")),
+        cache_read_tokens=count_of(read) if (read := get("cache_read_input_tokens")) else 0,
+        cache_write_tokens=count_of(new) if (new := get("cache_creation_input_tokens")) else 0,
     )
 
 

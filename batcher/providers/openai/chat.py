@@ -16,12 +16,12 @@ from batcher.providers.answers import (
 )
 from batcher.providers.anthropic import quota as anthropic_quota
 from batcher.providers.blocks import for_openai
-from batcher.providers.body import add_extra, base_headers, job_problems, settled, wire
+from batcher.providers.body import Pattern, add_extra, base_headers, job_problems, settled, wire
 from batcher.providers.faults import failure_of
 from batcher.providers.openai import failures, quota
 from batcher.providers.openai.stream import assembled, is_over
 from batcher.providers.sse import is_stream, unstreamed
-from batcher.providers.turns import System, Turn, conversation, plain_text
+from batcher.providers.turns import System, Turn, conversation, is_plain, plain_text
 from batcher.providers.wire import count_of, read_json, request_id_of, text_of
 from batcher.records import Failure, FailureKind, Prompt, Quota, Reply, Response, Usage, Wire
 
@@ -58,6 +58,7 @@ class Chat:
     def __init__(self, base_url: str = VENDOR_URL) -> None:
         host = urlsplit(base_url).hostname or ""
         self._is_vendor = host == _VENDOR_HOSTS[0] or host.endswith(_VENDOR_HOSTS[1:])
+        self._pattern = Pattern()
         self._length = _LENGTH_NAMES[0] if self._is_vendor else _LENGTH_NAMES[1]
 
     def encode(self, prompt: Prompt, request: Request) -> Wire:
@@ -66,6 +67,11 @@ class Chat:
         Raises:
             InvalidRow: The row asks for something this format refuses.
         """
+        if is_plain(prompt) and not (request.extra or request.system):
+            return self._pattern.wire(prompt, request, self._encoded)
+        return self._encoded(prompt, request)
+
+    def _encoded(self, prompt: Prompt, request: Request) -> Wire:
         settled(request)
         body: dict[str, Any] = {
             "model": request.model,
