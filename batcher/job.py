@@ -77,6 +77,8 @@ class Output(_Section):
     to the system. A killed process loses nothing under any of them."""
     fsync_interval_s: float = Field(default=1.0, gt=0)
     """Seconds between forced writes under `interval`."""
+    compress: Literal["gz", "zst"] | None = None
+    """When the run has finished, also put a packed copy results.jsonl.gz or .zst beside it."""
 
 
 class Request(_Section):

@@ -31,6 +31,7 @@ from batcher.storage.journal import Journal
 from batcher.storage.ledger import Ledger
 from batcher.storage.manifest import Manifest, RunStatus
 from batcher.storage.manifest import write as write_manifest
+from batcher.storage.pack import check_packing, drop_stale, pack
 from batcher.storage.remote import RemoteStream, is_remote
 from batcher.storage.results import FAILURES, RESULTS, RecordSink
 from batcher.storage.rows import FileSource, SpooledSource, count_rows, identity
@@ -127,6 +128,8 @@ class OutputDirectory:
             InputError: It was begun with another input.
             StorageError: It cannot be written.
         """
+        if self._job.output.compress is not None:
+            check_packing(self._job.output.compress)
         swap.finish(self.path)
         for name in (RESULTS, FAILURES):
             if repair := repair_tail(self.path / name):
@@ -214,6 +217,8 @@ class OutputDirectory:
             complete=complete,
             retry=None if done else manifest.retry,
         )
+        if (packing := self._job.output.compress) is not None:
+            (pack if status == "finished" else drop_stale)(self.path / RESULTS, packing)
 
     def reopen_log(self) -> None:
         """Go on in a new log.jsonl, after somebody has moved the old one away."""

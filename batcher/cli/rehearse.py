@@ -3,7 +3,7 @@
 import typer
 
 from batcher.cli.flags import Given, with_settings
-from batcher.cli.run import Fresh, Quiet, Target
+from batcher.cli.run import Accept, Fresh, Quiet, Reuse, Target, chosen_way
 from batcher.cli.target import job_from_flags, refuse_a_terminal
 
 EXAMPLES = (
@@ -22,6 +22,9 @@ EXAMPLES = (
 @with_settings(
     "input.id_field",
     "input.limit",
+    "input.sample",
+    "input.seed",
+    "input.shard",
     "request.template",
     "request.model",
     "request.max_tokens",
@@ -32,7 +35,13 @@ EXAMPLES = (
     "log.level",
 )
 def rehearse(
-    target: Target, *, settings: Given, fresh: Fresh = False, quiet: Quiet = False
+    target: Target,
+    *,
+    settings: Given,
+    fresh: Fresh = False,
+    reuse: Reuse = False,
+    accept_changes: Accept = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run the whole job against a simulated provider: nothing is spent, nothing leaves.
 
@@ -43,8 +52,9 @@ def rehearse(
     """
     job = job_from_flags(target, settings)
     refuse_a_terminal(job)
+    way = chosen_way(reuse=reuse, accept_changes=accept_changes, fresh=fresh)
     from batcher.launch import execute
     from batcher.trial import rehearsal
 
-    summary = execute(rehearsal(job), fresh=fresh, show=not quiet)
+    summary = execute(rehearsal(job), fresh=fresh, way=way, show=not quiet)
     raise typer.Exit(int(summary.exit_code))

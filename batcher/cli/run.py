@@ -1,12 +1,15 @@
 """`batcher run`: every row of a job answered, or its reason recorded."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from batcher.cli.flags import Given, with_settings
 from batcher.cli.target import job_from_flags, refuse_a_terminal
 from batcher.errors import ConfigError
+
+if TYPE_CHECKING:
+    from batcher.resume import Way
 
 EXAMPLES = (
     ("batcher run jobs/quickstart.toml", "a job; the same command again goes on with it"),
@@ -100,12 +103,23 @@ def run(
     """
     job = job_from_flags(target, settings)
     refuse_a_terminal(job)
-    chosen = [reuse and "--reuse", accept_changes and "--accept-changes", fresh and "--fresh"]
-    if len(given := [flag for flag in chosen if flag]) > 1:
-        raise ConfigError(f"{' and '.join(given)} contradict each other; choose one")
+    way = chosen_way(reuse=reuse, accept_changes=accept_changes, fresh=fresh)
     from batcher.launch import execute
-    from batcher.resume import Way
 
-    way = Way.REUSE if reuse else Way.ACCEPT if accept_changes else Way.REFUSE
     summary = execute(job, fresh=fresh, way=way, show=not quiet)
     raise typer.Exit(int(summary.exit_code))
+
+
+def chosen_way(*, reuse: bool, accept_changes: bool, fresh: bool) -> "Way":
+    """What the flags say about records that belong to other settings or rows.
+
+    Raises:
+        ConfigError: More than one is given.
+    """
+    from batcher.resume import Way
+
+    flags = {"--reuse": reuse, "--accept-changes": accept_changes, "--fresh": fresh}
+    given = [flag for flag, is_given in flags.items() if is_given]
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)} contradict each other; choose one")
+    return Way.REUSE if reuse else Way.ACCEPT if accept_changes else Way.REFUSE

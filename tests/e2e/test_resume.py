@@ -1,5 +1,6 @@
 """Going on with changed rows or settings, and asking failed rows again."""
 
+import gzip
 import io
 import os
 import random
@@ -588,6 +589,19 @@ class TestRetryFailed:
 
         assert "Traceback" not in ended.stderr
         verified(out)
+
+
+def test_a_packed_copy_holds_the_results_of_a_finished_run(bench: Bench) -> None:
+    packed = ("--set", "output.compress=gz")
+    assert bench.run(*packed).returncode == 0
+    copy = bench.out / "results.jsonl.gz"
+    assert gzip.decompress(copy.read_bytes()) == (bench.out / "results.jsonl").read_bytes()
+
+    write_prompts(bench.prompts, 12)
+    assert bench.run(*packed).returncode == 0
+    assert gzip.decompress(copy.read_bytes()) == (bench.out / "results.jsonl").read_bytes()
+    assert len(records(bench.out)) == 12
+    verified(bench.out)
 
 
 def killed(words: list[str], after_s: float) -> None:
