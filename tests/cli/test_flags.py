@@ -124,7 +124,8 @@ class TestJobFromFlags:
         off = given({PARAMETERS["--no-response"]: True})
 
         assert job_from_flags("rows.jsonl", off).output.response is False
-        assert job_from_flags("rows.jsonl", given({PARAMETERS["--no-response"]: False})).output
+        unsaid = given({PARAMETERS["--no-response"]: False})
+        assert job_from_flags("rows.jsonl", unsaid).output.response is True
 
     def test_mistakes_name_the_flag(self, here):
         wrong = said("--concurrency", "0", "--max-tokens", "many", sets=("limits.rpm=3",))
