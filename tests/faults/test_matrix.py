@@ -6,6 +6,7 @@ deadline and no real time.
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -73,7 +74,7 @@ def a_job(tmp_path: Path, wire: str, base_url: str, *, stream: bool, rows: int =
     )
 
 
-def records(tmp_path: Path, name: str) -> list[dict]:
+def records(tmp_path: Path, name: str) -> list[dict[str, Any]]:
     path = tmp_path / "out" / name
     return [orjson.loads(line) for line in path.read_bytes().splitlines()]
 
@@ -91,7 +92,7 @@ def check_one_record_a_row(tmp_path: Path, rows: int = ROWS) -> None:
 @pytest.mark.parametrize("wire", WIRES)
 async def test_faults_met_once_cost_no_row(tmp_path: Path, wire: str, stream: bool) -> None:
     kinds = [*TRANSIENT, *DAMAGED]
-    settings = Settings(faults={kind: 0.05 for kind in kinds}, faults_once=True, latency_ms=50)
+    settings = Settings(faults=dict.fromkeys(kinds, 0.05), faults_once=True, latency_ms=50)
     async with Simulator(settings) as simulator:
         summary = await launch(a_job(tmp_path, wire, simulator.base_url, stream=stream))
 
@@ -105,7 +106,7 @@ async def test_a_mix_of_lasting_faults_costs_just_the_rows_that_have_them(
     tmp_path: Path, wire: str, stream: bool
 ) -> None:
     kinds = [*TRANSIENT, *DAMAGED, *LASTING]
-    settings = Settings(faults={kind: 0.01 for kind in kinds}, latency_ms=50, seed=3)
+    settings = Settings(faults=dict.fromkeys(kinds, 0.01), latency_ms=50, seed=3)
     async with Simulator(settings) as simulator:
         summary = await launch(a_job(tmp_path, wire, simulator.base_url, stream=stream, rows=300))
         faults = simulator.stats.by_fault
