@@ -34,7 +34,7 @@ class TestPromptAndMessages:
         assert ask({"prompt": "hi"}) == Prompt(messages=USER_HI)
 
     def test_messages_and_system_pass_through_whole(self):
-        turns = [
+        turns: list[dict[str, object]] = [
             {"role": "user", "content": [{"type": "image", "source": {"data": "..."}}]},
             {"role": "assistant", "content": "a cat", "cache_control": {"type": "ephemeral"}},
             {"role": "user", "content": "sure?"},
