@@ -9,7 +9,7 @@ made after the documented shapes of 2026-11; ids and numbers are invented.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 import pytest
@@ -89,7 +89,7 @@ class Contract:
     """A whole successful body."""
     stream: Sequence[bytes]
     """The events of a successful stream, in order; together with their blank lines."""
-    streamed: Mapping[str, Any]
+    streamed: ClassVar[Mapping[str, Any]]
     """The body that stream stands for."""
 
     def request(self, **fields: Any) -> Request:
@@ -329,7 +329,7 @@ class Contract:
         return Response(status=200, headers=headers, body=body)
 
 
-USER = [{"role": "user", "content": "Capital of Peru?"}]
+USER: list[dict[str, Any]] = [{"role": "user", "content": "Capital of Peru?"}]
 
 
 def a_prompt(text: str = "Capital of Peru?", **fields: Any) -> Prompt:

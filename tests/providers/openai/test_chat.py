@@ -144,8 +144,8 @@ class TestChat(Contract):
             self.provider.encode(a_prompt(), self.request(top_k=5))
 
     def test_system_texts_of_job_row_and_turns_become_one_first_turn(self) -> None:
-        head = [{"role": "developer", "content": [{"type": "text", "text": "Be brief."}]}]
-        messages = [*head, *USER]
+        head = {"role": "developer", "content": [{"type": "text", "text": "Be brief."}]}
+        messages = [head, *USER]
 
         sent = self.encoded(Prompt(messages=messages, system="Be kind."), system="Unused.")
         assert sent["messages"] == [
