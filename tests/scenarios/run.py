@@ -114,7 +114,7 @@ def _tuples(value: object) -> object:
 
 
 def _scenario(name: str, table: Mapping[str, Any]) -> Scenario:
-    fields = {key: _tuples(value) for key, value in table.items()}
+    fields: dict[str, Any] = {key: _tuples(value) for key, value in table.items()}
     server: dict[str, Any] = {k: _tuples(v) for k, v in fields.pop("server").items()}
     quota = server.pop("quota", None)
     shape = Shape(**{**(QUOTAS[quota] if quota else {}), **server})
