@@ -1,6 +1,7 @@
 """Time and connections: latency, slots, pipelining, streams that take their time."""
 
 import asyncio
+from functools import partial
 from statistics import median
 
 import orjson
@@ -90,9 +91,9 @@ async def test_a_hanging_request_holds_no_slot() -> None:
 
 
 def test_slots_serve_in_order_of_arrival() -> None:
-    slots, served = Slots(1), []
+    slots, served = Slots(1), list[str]()
     for name in "abcd":
-        slots.enter(name, lambda name=name: served.append(name))
+        slots.enter(name, partial(served.append, name))
     assert (slots.busy, slots.queued, served) == (1, 3, ["a"])
 
     slots.leave("c")  # gives up waiting
@@ -130,7 +131,7 @@ async def test_pipelined_requests_are_answered_in_their_order(latency_ms: float)
             body = orjson.dumps(question("messages", f"p {n}"))
             writer.write(b"POST /v1/messages HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % len(body))
             writer.write(body)
-        texts = []
+        texts: list[str] = []
         while len(texts) < 20:
             line = await reader.readuntil(b"\r\n\r\n")
             length = int(line.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
