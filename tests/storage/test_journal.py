@@ -5,6 +5,7 @@ import pytest
 
 from batcher.records import Call, Fingerprint, RowId, Wire
 from batcher.storage.journal import NAME, Journal, scan
+from batcher.storage.ledger import Ledger
 
 
 def a_call(line: int) -> Call:
@@ -19,8 +20,8 @@ def a_call(line: int) -> Call:
     )
 
 
-def open_lines(directory: Path, settled: set[int] | None = None) -> list[int]:
-    return [each.line for each in scan(directory, settled or set())]
+def open_lines(directory: Path) -> list[int]:
+    return [each.line for each in scan(directory)]
 
 
 def test_what_was_in_flight_is_known_after_a_kill(tmp_path: Path) -> None:
@@ -33,7 +34,9 @@ def test_what_was_in_flight_is_known_after_a_kill(tmp_path: Path) -> None:
     journal.ended(a_call(4))
     journal.began(a_call(6), attempt=1, key="a")
 
-    found = scan(tmp_path, {5})
+    settled = Ledger()
+    settled.add(5)
+    found = scan(tmp_path, settled)
 
     assert [(each.line, each.attempt, each.key) for each in found] == [
         (1, 1, "a"),
