@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -157,9 +158,8 @@ def test_what_the_sink_writes_is_read_by_its_prefix(tmp_path: Path) -> None:
     sink = RecordSink(tmp_path)
     for line in (1, 2, 3):
         outcome = an_outcome(line, text='"fingerprint":"ffff", \\"fingerprint\\":')
-        outcome.id = RowId(f'"fingerprint":"{line}')
-        outcome.kept = {"fingerprint": "f" * 32}
-        sink.write(outcome)
+        named = RowId(f'"fingerprint":"{line}')
+        sink.write(replace(outcome, id=named, kept={"fingerprint": "f" * 32}))
     sink.close()
 
     ledger = scan(tmp_path, fingerprints=True)

@@ -265,8 +265,12 @@ async def test_the_loop_is_free_while_a_stream_is_silent(tmp_path: Path) -> None
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as stream, os.fdopen(writer, "wb") as pipe:
         rows = SpooledSource(stream, tmp_path / "spool").rows(Ledger())
+
+        async def one() -> Row:
+            return await anext(rows)
+
         async with asyncio.TaskGroup() as group:
-            first = group.create_task(anext(rows))  # type: ignore[arg-type]
+            first = group.create_task(one())
             await asyncio.sleep(0.01)
             assert not first.done()
             pipe.write(b'{"n":1}\n')
