@@ -76,7 +76,7 @@ class ListSink:
 class ListIndex(set[int]):
     """Implements ports.Settled."""
 
-    def add(self, line: int, status: Status = Status.OK) -> None:  # type: ignore[override]
+    def add(self, line: int, status: Status = Status.OK) -> None:
         super().add(line)
 
 
@@ -186,7 +186,7 @@ class House:
         self.controller = Unlimited()
         self.settled = ListIndex(settled)
         patience = patience or Patience()
-        aliases = list(sources or {"a": None})
+        aliases = list(sources or "a")
         refs = [
             KeyRef(alias=alias, scope=(scopes or {}).get(alias, alias), base_url="http://x")
             for alias in aliases
