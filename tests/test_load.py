@@ -330,4 +330,5 @@ class TestReference:
 
         assert not missing
         for info in Job.model_fields.values():
-            assert section_model(info) is None or section_model(info).__doc__  # type: ignore[union-attr]
+            section = section_model(info)
+            assert section is None or section.__doc__
