@@ -18,6 +18,7 @@ from tests.support.aioresponses_shim import mocked_http
 
 KEY = "sk-ant-api03-canary-canary-canary"
 WIRE = Wire(path="/v1/messages", headers={"content-type": "application/json"}, body=b"{}")
+OK = b"HTTP/1.1 200 OK\r\n"
 
 
 @asynccontextmanager
@@ -133,13 +134,16 @@ async def test_a_redirect_is_not_followed() -> None:
     [
         (says(b""), FailureKind.CONNECTION),
         (resets, FailureKind.CONNECTION),
-        (says(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly this"), FailureKind.CONNECTION),
-        (says(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nab"), FailureKind.CONNECTION),
-        (says(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\nabc"), FailureKind.CONNECTION),
+        (says(OK + b"content-length: 100\r\n\r\nonly this"), FailureKind.CONNECTION),
+        (says(OK + b"transfer-encoding: chunked\r\n\r\n5\r\nab"), FailureKind.CONNECTION),
+        (
+            says(OK + b"content-encoding: gzip\r\ncontent-length: 3\r\n\r\nabc"),
+            FailureKind.CONNECTION,
+        ),
         (says(b"SSH-2.0-OpenSSH_9.2\r\n"), FailureKind.BAD_RESPONSE),
-        (says(b"HTTP/1.1 200 OK\r\n\x00\xff: \x01\r\n\r\n"), FailureKind.BAD_RESPONSE),
+        (says(OK + b"\x00\xff: \x01\r\n\r\n"), FailureKind.BAD_RESPONSE),
     ],
-)  # fmt: skip
+)
 async def test_what_a_server_does_wrong_is_a_failure_and_never_an_exception(
     serve: Serve, kind: FailureKind
 ) -> None:
