@@ -19,7 +19,7 @@ _SAMPLES = 24  # answers a setting is judged by, at least
 _PAYS = 0.4  # growth of throughput per growth in flight, both as logarithms
 _STEP = 0.7
 _ROOM = 1.25  # above the smallest number that is as fast as any
-_FIRST_HOLD_S = 30.0
+_FIRST_HOLD_S = 60.0
 _LONGEST_HOLD_S = 600.0
 
 
@@ -64,6 +64,7 @@ class Concurrency:
         "_ceiling",
         "_down",
         "_hold_s",
+        "_knee_known",
         "_limit",
         "_look_at",
         "_now",
@@ -81,6 +82,7 @@ class Concurrency:
         self._now = _Setting()
         self._before: _Setting | None = None
         self._down = False
+        self._knee_known = False
         self._hold_s = _FIRST_HOLD_S
         self._look_at = math.inf  # holding until then, when finite
 
@@ -94,19 +96,21 @@ class Concurrency:
             self._now.add(ticket, latency_s, tokens)
         if self._down:
             return self._descend(now)
-        return self._climb(now)
+        return self._climb()
 
-    def _climb(self, now: float) -> str | None:
+    def _climb(self) -> str | None:
         current, before = self._now, self._before
         enough = current.answers >= max(_SAMPLES, 0.5 * self._limit)
         if before is not None and enough and not current.pays(before):
             self._before = current
             self._down = True
-            return self._set(before.flight / before.answers, now)
+            return self._set(before.flight / before.answers)
         if self._limit >= self._ceiling:
             if enough and before is not None:
                 self._before = None  # the ceiling pays; judged once
             return None
+        if self._knee_known and self._limit >= 2.0 * self._start and not enough:
+            return None  # one doubling at a time where a knee was found before
         self._limit = min(self._ceiling, self._limit + 1.0)
         self.limit = int(self._limit)
         if self._limit >= 2.0 * self._start and enough:
@@ -123,9 +127,10 @@ class Concurrency:
         self._before = current
         if self.limit <= 1:
             return self._hold(1.0, now)
-        return self._set(min(self._limit - 1.0, self._limit * _STEP), now)
+        return self._set(min(self._limit - 1.0, self._limit * _STEP))
 
     def _hold(self, enough: float, now: float) -> str:
+        self._knee_known = True
         self._look_at = now + self._hold_s
         self._hold_s = min(_LONGEST_HOLD_S, 2.0 * self._hold_s)
         limit = math.ceil(_ROOM * enough)
@@ -139,8 +144,7 @@ class Concurrency:
         self._begin(self._limit)
         return f"looking whether more than {self.limit} in flight are faster now"
 
-    def _set(self, limit: float, now: float) -> str:
-        del now
+    def _set(self, limit: float) -> str:
         was = self.limit
         self._begin(max(1.0, limit))
         return f"in flight {was} is no faster: trying {self.limit}"

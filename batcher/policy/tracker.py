@@ -51,7 +51,8 @@ _GROWTH = 0.06  # a second, of a rate that is at its peak
 _SURPRISE = 0.1
 _AGREED = 6
 _STRIFE = 1.8
-_PEACE_S = 8.0
+_PEACE_S = 12.0
+_ONE_STEP_S = 3.0
 _TINY = 2.0
 _EARLY_S = 3.0  # later the start no longer tells bursts from rate
 _TINY_BELOW = 0.96
@@ -102,6 +103,7 @@ class Tracker:
         "_marks",
         "_next_at",
         "_pause_s",
+        "_odd_at",
         "_paused_until",
         "_peak",
         "_pinned",
@@ -152,6 +154,7 @@ class Tracker:
         self._peak = 0.0  # highest rate proven of late: the scale of growth
         self._strife = 0.0  # refusals of late that nothing we did explains
         self._strife_at = 0.0
+        self._odd_at = -math.inf
         self._is_proven = False  # enough was admitted between two refusals to trust the rate
         self._pinned = False  # the unit is known
 
@@ -310,8 +313,10 @@ class Tracker:
             return
         self._strife *= 0.5 ** ((now - self._strife_at) / _PEACE_S)
         self._strife_at = now
-        if self._is_proven and (surprise or not ticket.is_probe):
+        is_odd = self._is_proven and (surprise or not ticket.is_probe)
+        if is_odd and now > self._odd_at + _ONE_STEP_S:  # a step of the quota is odd only once
             self._strife += 1.0
+            self._odd_at = now
         self._is_shared = self._strife > _STRIFE
 
     def _size_up(self, ticket: Ticket, mean: float) -> None:

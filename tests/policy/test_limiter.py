@@ -144,7 +144,7 @@ def test_overload_never_touches_what_was_learnt() -> None:
     before = (level.rate, level.capacity)
 
     paused = []
-    for _ in range(20):
+    for _ in range(30):
         ticket, now = send_soon(limiter, now)
         refusal = Feedback(signal=Signal.OVERLOADED, latency_s=0.1)
         events = limiter.settle(ticket, refusal, now=now + 0.1)
