@@ -11,7 +11,7 @@ from functools import partial
 from batcher.errors import ConfigError
 from batcher.events import Event
 from batcher.job import Job, ProviderName, Request
-from batcher.keychain import KeySetting, find_keys, make_keyring
+from batcher.keychain import KeySetting, find_keys, make_keyring, make_sharing
 from batcher.load import read_template
 from batcher.pipeline.admission import Admission
 from batcher.pipeline.backlog import Backlog
@@ -22,7 +22,7 @@ from batcher.pipeline.run import Parts
 from batcher.policy.outage import Outage
 from batcher.policy.render import effective, make_renderer, row_id
 from batcher.ports import Journal, Provider, Settled, Sink, Source
-from batcher.providers.catalogue import Defaults, defaults_of, make_provider
+from batcher.providers.catalogue import Defaults, check, defaults_of, make_provider
 from batcher.providers.presets import apply_preset
 from batcher.providers.wire import input_chars, normal_base_url
 from batcher.records import AuthStyle, record
@@ -98,6 +98,19 @@ def keys_of(job: Job, target: Target) -> Sequence[KeySetting]:
     return find_keys(job, base_url=target.base_url, auth=target.auth, defaults=target.defaults)
 
 
+def refuse_what_cannot_work(job: Job) -> None:
+    """Look at a job's settings and keys before anything is written or sent.
+
+    Raises:
+        ConfigError: The model or API version would refuse the settings, or there is no key;
+            names each mistake and its fix.
+    """
+    target = target_of(job)
+    if problems := check(target.request):
+        raise ConfigError("\n".join(problems))
+    keys_of(job, target)
+
+
 def make_intake(job: Job, target: Target) -> Intake:
     """What turns rows into calls."""
     return Intake(
@@ -153,7 +166,9 @@ def compose(
             most_rows=max(_LEAST_OPEN, _OPEN_PER_WORKER * limits.concurrency),
             most_bytes=_MOST_OPEN_BYTES,
         ),
-        admission=Admission(keyring, outage=outage, gate=Gate(rpm) if rpm else None),
+        admission=Admission(
+            keyring, outage=outage, gate=Gate(rpm) if rpm else None, sharing=make_sharing(keys)
+        ),
         keys=Keys(
             {key.ref.alias: key.source for key in keys if key.source is not None},
             values=values,

@@ -14,6 +14,7 @@ from batcher.errors import ConfigError
 from batcher.job import Job, Key, Limits
 from batcher.policy.keyring import Keyring
 from batcher.policy.limiter import Limiter
+from batcher.policy.sharing import Sharing
 from batcher.policy.window import Window, parse
 from batcher.ports import SecretSource
 from batcher.providers.defaults import Defaults
@@ -98,6 +99,14 @@ def make_keyring(keys: Sequence[KeySetting], limits: Limits) -> Keyring:
         },
         windows={key.ref.alias: key.window for key in keys if key.window is not None},
     )
+
+
+def make_sharing(keys: Sequence[KeySetting]) -> Sharing | None:
+    """What watches for scopes that share one quota; None where there is but one scope."""
+    first: dict[str, str] = {}
+    for key in keys:
+        first.setdefault(key.ref.scope, key.ref.alias)
+    return Sharing(first) if len(first) > 1 else None
 
 
 def _ceilings(limits: Limits) -> dict[Bucket, float]:

@@ -11,6 +11,7 @@ from batcher.pipeline.backlog import Pending
 from batcher.pipeline.gate import Gate
 from batcher.policy.keyring import Keyring
 from batcher.policy.outage import Outage
+from batcher.policy.sharing import Mark, Sharing
 from batcher.records import Feedback, KeyRef
 
 _FOREVER_S = 3600.0  # somebody will wake the dispatcher before that
@@ -19,13 +20,14 @@ _FOREVER_S = 3600.0  # somebody will wake the dispatcher before that
 class Turn:
     """A call and the leave to send it once, with one key."""
 
-    __slots__ = ("is_probe", "key", "pending", "ticket")
+    __slots__ = ("is_probe", "key", "mark", "pending", "ticket")
 
     def __init__(self, pending: Pending, key: KeyRef, ticket: object, *, is_probe: bool) -> None:
         self.pending = pending
         self.key = key
         self.ticket = ticket
         self.is_probe = is_probe
+        self.mark: Mark | None = None  # for who watches over shared quotas
 
 
 class Admission:
@@ -35,12 +37,21 @@ class Admission:
         keyring: Keys and the rate controllers of their scopes.
         outage: Whether the server fails everybody.
         gate: The operator's ceiling on requests per minute, or None.
+        sharing: Watches for scopes that share one quota; None where there is but one.
     """
 
-    def __init__(self, keyring: Keyring, *, outage: Outage, gate: Gate | None) -> None:
+    def __init__(
+        self,
+        keyring: Keyring,
+        *,
+        outage: Outage,
+        gate: Gate | None,
+        sharing: Sharing | None = None,
+    ) -> None:
         self.keyring = keyring
         self.outage = outage
         self.gate = gate
+        self._sharing = sharing
 
     @property
     def untried_newest(self) -> bool:
@@ -62,8 +73,15 @@ class Admission:
         if is_probe:
             outage.probe_sent()
         key, ticket = self.keyring.reserve(alias, need, now=now)
-        return Turn(pending, key, ticket, is_probe=is_probe)
+        turn = Turn(pending, key, ticket, is_probe=is_probe)
+        if self._sharing is not None:
+            turn.mark = self._sharing.sent(key.scope, need.input_chars, now=now)
+        return turn
 
     def give_back(self, turn: Turn, feedback: Feedback, *, now: float) -> Iterable[Event]:
         """Return the leave with what was learnt; returns changes worth telling."""
-        return self.keyring.settle(turn.key.alias, turn.ticket, feedback, now=now)
+        key, mark = turn.key, turn.mark
+        changes = self.keyring.settle(key.alias, turn.ticket, feedback, now=now)
+        if self._sharing is None or mark is None:
+            return changes
+        return [*changes, *self._sharing.settled(key.scope, mark, feedback)]
