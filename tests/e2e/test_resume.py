@@ -321,6 +321,7 @@ class TestStreams:
             words, env=environment(), input=data, capture_output=True, check=False
         )
 
+    @pytest.mark.slow
     def test_reuse_and_retry_take_the_copy(
         self, start: Callable[[int], Bench], tmp_path: Path
     ) -> None:
@@ -671,6 +672,7 @@ def test_any_number_of_resumes_with_and_without_reuse_holds(
     assert bench.requests == asked <= 150 + 5 + 5 * 16
 
 
+@pytest.mark.slow
 def test_a_run_interrupted_many_times_stays_true(simulate: Any, tmp_path: Path) -> None:
     bench = Bench(simulate(latency_ms=60), tmp_path, 60)
     for target in (10, 25, 40):

@@ -59,7 +59,7 @@ def records(directory: Path, name: str) -> list[dict[str, object]]:
 
 
 class TestReuse:
-    @settings(deadline=None, max_examples=150)
+    @settings(deadline=None, max_examples=60)
     @given(
         st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size=12),
         st.lists(st.integers(0, 4), max_size=12),
