@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from batcher import clock, logs
-from batcher.build import Target, compose, keys_of, target_of
+from batcher.build import OWN_SERVERS, Target, compose, keys_of, refuse_what_cannot_work, target_of
 from batcher.engines.local import drive, run_to_end
 from batcher.errors import Exit, StorageError
 from batcher.events import Event, RowSettled, RunFinished, RunStarted
@@ -132,6 +132,8 @@ async def launch(
 ) -> Summary:
     """The one path every door leads to; see `execute` for the arguments."""
     job = expanded(job)
+    if not starts_server(job):
+        refuse_what_cannot_work(job)
     console = Screen(show=show)
     say = console.print
     path = Path(job.output.path)
@@ -217,6 +219,11 @@ async def _with_background(main: Awaitable[None], others: list[Any], work: Run) 
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+
+
+def starts_server(job: Job) -> bool:
+    """Whether the job talks to a server that batcher starts itself."""
+    return job.rehearsal or job.request.provider in OWN_SERVERS
 
 
 @asynccontextmanager

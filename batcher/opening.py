@@ -75,7 +75,10 @@ def take_up(
     old, ledger = manifests.read(directory), scan(directory)
     doubts = _doubts(directory, ledger)
     asked = _asked(directory, job, target, is_streamed=is_streamed)
-    found = settle_differences(directory, old, ledger, asked, way=way)
+    # Where nothing is recorded there is nothing to mix up: whatever is said now holds.
+    found = settle_differences(
+        directory, old, ledger, asked, way=way if ledger.settled else Way.ACCEPT
+    )
     kept.keep_template(directory, job)
     manifest = _begun(job, old, asked, found, doubts)
     notes = []
