@@ -12,29 +12,30 @@
     async for outcome in batcher.stream(job, rows=[{"prompt": "Hello"}]):
         print(outcome.id, outcome.reply.text if outcome.reply else outcome.failure)
 
-Nothing else is public. `run`, `arun` and `stream` load the engine on first use, so that
-importing batcher in a hook or a worker costs no HTTP client.
+Nothing else is public. Each name is loaded on first use, so that importing batcher in a hook
+or a worker costs neither an HTTP client nor pydantic.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from batcher.errors import (
-    BatcherError,
-    ConfigError,
-    Exit,
-    HaltedError,
-    InputError,
-    LockedError,
-    MissingExtraError,
-    StorageError,
-)
-from batcher.job import Input, Job, Key, Limits, Output, Patience, Request
-from batcher.records import Failure, FailureKind, Outcome, Reply, Status, Summary, Usage
 from batcher.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from batcher.errors import (
+        BatcherError,
+        ConfigError,
+        Exit,
+        HaltedError,
+        InputError,
+        LockedError,
+        MissingExtraError,
+        StorageError,
+    )
+    from batcher.job import Input, Job, Key, Limits, Output, Patience, Request
     from batcher.launch import arun, run, stream
     from batcher.load import load
+    from batcher.records import Failure, FailureKind, Outcome, Reply, Status, Summary, Usage
 
 __all__ = [
     "BatcherError",
@@ -66,13 +67,16 @@ __all__ = [
 ]
 
 
+_HOMES = {
+    "job": {"Input", "Job", "Key", "Limits", "Output", "Patience", "Request"},
+    "launch": {"arun", "run", "stream"},
+    "load": {"load"},
+    "records": {"Failure", "FailureKind", "Outcome", "Reply", "Status", "Summary", "Usage"},
+}
+
+
 def __getattr__(name: str) -> object:
-    if name in {"arun", "run", "stream"}:
-        from batcher import launch
-
-        return getattr(launch, name)
-    if name == "load":
-        from batcher.load import load
-
-        return load
-    raise AttributeError(f"module 'batcher' has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module 'batcher' has no attribute {name!r}")
+    home = next((home for home, names in _HOMES.items() if name in names), "errors")
+    return getattr(import_module(f"batcher.{home}"), name)

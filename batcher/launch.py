@@ -7,11 +7,11 @@ Blocking doors (`execute`, `run`) and async ones (`arun`, `stream`) are the same
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batcher import clock, logs
 from batcher.build import OWN_SERVERS, Target, compose, keys_of, refuse_what_cannot_work, target_of
@@ -27,10 +27,10 @@ from batcher.records import Outcome, Status, Summary
 from batcher.resume import Way
 from batcher.retry import Retry
 from batcher.secret import Redactor
-from batcher.watch.progress import Glance, ProgressView
-from batcher.watch.screen import Screen
-from batcher.watch.summary import print_summary
 from batcher.watch.tally import Tally
+
+if TYPE_CHECKING:
+    from batcher.watch.screen import Screen
 
 _AHEAD = 1000  # outcomes a slow reader of `stream` may leave unread before intake waits
 
@@ -134,8 +134,8 @@ async def launch(
     job = expanded(job)
     if not starts_server(job):
         refuse_what_cannot_work(job)
-    console = Screen(show=show)
-    say = console.print
+    screen = _screen() if show else None
+    say: Callable[[str], None] = screen.print if screen is not None else lambda _: None
     path = Path(job.output.path)
     if fresh:
         path = fresh_directory(path)
@@ -181,18 +181,9 @@ async def launch(
         _say_where_it_stands(say, path, opened)
         work = Run(parts)
         began_s = clock.now()
-
-        def look() -> Glance:
-            return Glance(
-                in_flight=work.in_flight,
-                requests=work.requests,
-                total=directory.total_rows,
-                settled_before=opened.settled_before,
-            )
-
         background = [directory.study_input()]
-        if show:
-            background.append(ProgressView(tally, look=look, console=console).show())
+        if screen is not None:
+            background.append(_progress(work, tally, directory, opened, screen))
         await _with_background(drive(work, on_hangup=directory.reopen_log), background, work)
         summary = _summary(work, tally, directory, seconds=clock.now() - began_s)
         emit(
@@ -203,9 +194,33 @@ async def launch(
         except StorageError as fault:
             if summary.exit_code != Exit.STORAGE:
                 summary = replace(summary, exit_code=int(Exit.STORAGE), reason=str(fault))
-    if show:
-        print_summary(summary, tally, console=console)
+    if screen is not None:
+        from batcher.watch.summary import print_summary
+
+        print_summary(summary, tally, console=screen)
     return summary
+
+
+def _screen() -> "Screen":
+    from batcher.watch.screen import Screen  # rich takes a tenth of a second to load
+
+    return Screen(show=True)
+
+
+def _progress(
+    work: Run, tally: Tally, directory: OutputDirectory, opened: Opened, screen: "Screen"
+) -> Coroutine[Any, Any, None]:
+    from batcher.watch.progress import Glance, ProgressView
+
+    def look() -> Glance:
+        return Glance(
+            in_flight=work.in_flight,
+            requests=work.requests,
+            total=directory.total_rows,
+            settled_before=opened.settled_before,
+        )
+
+    return ProgressView(tally, look=look, console=screen).show()
 
 
 async def _with_background(main: Awaitable[None], others: list[Any], work: Run) -> None:

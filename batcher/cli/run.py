@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from batcher.cli.flags import Given, with_settings
+from batcher.cli.quick import load_structlog_alone
 from batcher.cli.target import job_from_flags, refuse_a_terminal
 from batcher.errors import ConfigError
 
@@ -104,6 +105,7 @@ def run(
     job = job_from_flags(target, settings)
     refuse_a_terminal(job)
     way = chosen_way(reuse=reuse, accept_changes=accept_changes, fresh=fresh)
+    load_structlog_alone()
     from batcher.launch import execute
 
     summary = execute(job, fresh=fresh, way=way, show=not quiet)
