@@ -191,7 +191,7 @@ class TestVerify:
             file.write(first + b"half a rec")
 
         assert call("verify", "out") == 1
-        assert "second ones of their row" in capsys.readouterr().err
+        assert "second records of a row" in capsys.readouterr().err
         assert call("verify", "out", "--repair") == 0
         assert "quarantine.jsonl" in capsys.readouterr().out
         assert call("verify", "out") == 0
@@ -200,7 +200,7 @@ class TestVerify:
         (out / "results.jsonl").write_bytes(b"")
 
         assert call("verify", "out") == 1
-        assert "2 input rows have lost their record: 1, 2" in capsys.readouterr().err
+        assert "input lines whose record is lost: 2 (1, 2)" in capsys.readouterr().err
 
     def test_the_input_may_have_moved(self, out, here, capsys):
         (here / "rows.jsonl").rename(here / "moved.jsonl")
