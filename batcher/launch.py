@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batcher import clock, logs
-from batcher.build import OWN_SERVERS, Target, compose, keys_of, refuse_what_cannot_work, target_of
+from batcher.build import (
+    Target,
+    compose,
+    has_own_server,
+    keys_of,
+    refuse_what_cannot_work,
+    target_of,
+)
 from batcher.engines.local import drive, run_to_end
 from batcher.errors import Exit, StorageError
 from batcher.events import Event, RowSettled, RunFinished, RunStarted
@@ -132,7 +139,7 @@ async def launch(
 ) -> Summary:
     """The one path every door leads to; see `execute` for the arguments."""
     job = expanded(job)
-    if not starts_server(job):
+    if not has_own_server(job):
         refuse_what_cannot_work(job)
     screen = _screen() if show else None
     say: Callable[[str], None] = screen.print if screen is not None else lambda _: None
@@ -234,11 +241,6 @@ async def _with_background(main: Awaitable[None], others: list[Any], work: Run) 
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-
-
-def starts_server(job: Job) -> bool:
-    """Whether the job talks to a server that batcher starts itself."""
-    return job.rehearsal or job.request.provider in OWN_SERVERS
 
 
 @asynccontextmanager
