@@ -28,7 +28,7 @@ test: .venv/.develop $(DATA)   ## set up, then all fast tests
 	$(BIN)batcher check $(JOBS)
 	$(BIN)pytest -q -m 'not slow'
 
-test-all: .venv/.develop $(DATA)   ## also those that take long: kill and resume, real model, soak
+test-all: .venv/.develop .venv/.aws $(DATA)   ## also those that take long: kill and resume, real model, soak
 	$(BIN)batcher check $(JOBS)
 	$(BIN)pytest -q
 
@@ -61,6 +61,11 @@ clean:                     ## remove .venv and caches; results in runs/ stay
 	@echo "Installing batcher and its development tools into .venv (about a minute) ..."
 	@$(PIP) --editable '.[dev,local,zstd]'
 	@touch .venv/.run $@
+
+.venv/.aws: pyproject.toml | .venv/.develop
+	@echo "Installing a stand-in for AWS into .venv (about a minute) ..."
+	@$(PIP) --editable '.[aws-test]'
+	@touch $@
 
 .venv/.run: pyproject.toml | .venv/bin/python
 	@echo "Installing batcher and the local model's server into .venv (about half a minute) ..."

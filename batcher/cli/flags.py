@@ -110,8 +110,9 @@ FLAGS: Sequence[Flag] = (
         "SOURCE",
         _KEYS,
         many=True,
-        help="Where a key is kept: env:NAME, NAME for short, or file:PATH; never the key "
-        "itself. Left out: the provider's usual environment variables.",
+        help="Where a key is kept: env:NAME, NAME for short, file:PATH, command:... or "
+        "aws-secretsmanager:ID; never the key itself. May be repeated. Left out: the "
+        "provider's usual environment variables.",
     ),
     Flag(("--auth",), "request.auth", "x-api-key|bearer|none", _KEYS),
     Flag(("--log-level",), "log.level", "LEVEL", _MORE),
