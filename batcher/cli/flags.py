@@ -104,6 +104,7 @@ FLAGS: Sequence[Flag] = (
     Flag(("--max-attempts",), "patience.max_attempts", "N", _PATIENCE),
     Flag(("--timeout",), "patience.timeout_s", "SECONDS", _PATIENCE),
     Flag(("--backoff",), "patience.backoff", "exponential|linear", _PATIENCE),
+    Flag(("--deadline",), "patience.deadline", "06:00|90m", _PATIENCE),
     Flag(
         ("--key", "--env-key"),
         "keys",
