@@ -82,9 +82,9 @@ def key_table(source: str, **settings: object) -> str:
 
 
 def per_second(simulator: Any, seconds: float) -> float:
-    before, began = simulator.stats()["admitted"], time.monotonic()
+    before, began = int(simulator.stats()["admitted"]), time.monotonic()
     time.sleep(seconds)
-    return (simulator.stats()["admitted"] - before) / (time.monotonic() - began)
+    return (int(simulator.stats()["admitted"]) - before) / (time.monotonic() - began)
 
 
 def test_three_quotas_add_up_and_a_key_rotated_late_costs_no_row(simulate, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ class Client:
         seed: int,
         headers: bool = True,
         workers: int = 64,
-        tokens: float = 0.0,
+        tokens: int = 0,
         start: float = 0.0,
     ) -> None:
         self.world, self.budgets, self.headers, self.tokens = world, budgets, headers, tokens
@@ -206,7 +206,7 @@ def test_three_keys_of_one_budget_are_found(seed: int) -> None:
     assert set(client.found) == {("a", "b"), ("a", "c"), ("b", "c")}
 
 
-INDEPENDENT: Mapping[str, tuple[Callable[[], Budget], dict[str, float]]] = {
+INDEPENDENT: Mapping[str, tuple[Callable[[], Budget], dict[str, int]]] = {
     "minute bursts": (lambda: requests(burst_s=60.0), {}),
     "short bursts": (lambda: requests(burst_s=1.0), {}),
     "bursts of ten seconds": (requests, {}),
@@ -221,7 +221,7 @@ INDEPENDENT: Mapping[str, tuple[Callable[[], Budget], dict[str, float]]] = {
 def test_keys_with_equal_limits_of_their_own_raise_no_alarm(kind: str, seed: int) -> None:
     make, more = INDEPENDENT[kind]
     world = World()
-    client = Client(world, {"a": make(), "b": make()}, seed=seed, **more)
+    client = Client(world, {"a": make(), "b": make()}, seed=seed, **more)  # type: ignore[arg-type]  # whole numbers only
     world.run(240)
 
     assert client.found == []
