@@ -5,12 +5,14 @@ import contextlib
 import os
 import shlex
 import signal
+from collections.abc import Sequence
 
 from batcher.errors import ConfigError
 from batcher.secret import Redactor, Secret
 from batcher.secrets.value import as_key
 
 TIMEOUT_S = 30.0
+_LEAVE_S = 2.0
 _MOST_BYTES = 64 * 1024  # of each output; what is beyond is read and forgotten
 _SHOWN_CHARS = 300
 
@@ -38,13 +40,7 @@ class CommandSource:
         """
         where = f"the key command {self._words[0]}"
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._words,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,
-            )
+            process = await _started(self._words)
         except (OSError, ValueError) as fault:
             detail = fault.strerror if isinstance(fault, OSError) else fault
             raise ConfigError(
@@ -80,8 +76,28 @@ class CommandSource:
             ) from None
         finally:
             if not is_done:
-                _kill(process)
+                await _kill(process)
         return printed.result(), complaints.result()
+
+
+async def _started(words: Sequence[str]) -> asyncio.subprocess.Process:
+    """The program, running; asyncio alone, cancelled meanwhile, would wait for its children."""
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *words,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait([starting])
+        if starting.exception() is None:
+            await _kill(starting.result())
+        raise
 
 
 async def _read(stream: asyncio.StreamReader) -> bytes:
@@ -92,12 +108,15 @@ async def _read(stream: asyncio.StreamReader) -> bytes:
     return kept
 
 
-def _kill(process: asyncio.subprocess.Process) -> None:
+async def _kill(process: asyncio.subprocess.Process) -> None:
     """End a program and what it has started, also when only that is still at work."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     # Nothing public lets go of pipes that a survivor may hold open.
     process._transport.close()  # type: ignore[attr-defined]
+    with contextlib.suppress(TimeoutError):  # so that it does not stay as a zombie
+        async with asyncio.timeout(_LEAVE_S):
+            await process.wait()
 
 
 def _told(complaints: bytes, printed: bytes) -> str:
