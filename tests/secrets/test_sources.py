@@ -139,6 +139,7 @@ class TestCommand:
         work.cancel()
         await asyncio.wait([work])
 
+        assert work.cancelled()
         await _until(lambda: _is_dead(int(note.read_text())))
 
     async def test_it_gets_no_input_and_endless_output_is_no_harm(self, script) -> None:
