@@ -139,7 +139,10 @@ async def test_a_file_that_is_no_model_is_named_with_the_reason(tmp_path):
 
 
 async def test_stopping_what_never_started_is_fine():
-    await LocalModel(Local(), lambda _: None).stop()
+    model = LocalModel(Local(), lambda _: None)
+    await model.stop()
+
+    assert model.base_url == ""
 
 
 @pytest.mark.slow
