@@ -204,6 +204,10 @@ async def test_stopping_twice_and_while_refusing_is_harmless() -> None:
     await simulator.refuse(1000)
     await simulator.stop()
     await simulator.stop()
+    await asyncio.sleep(1001)  # nothing is left that would listen again
+
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(simulator.host, simulator.port)
 
 
 async def test_stopping_resets_who_is_still_waiting() -> None:
