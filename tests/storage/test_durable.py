@@ -109,6 +109,8 @@ def test_sync_in_a_thread_and_close_do_not_meet(tmp_path: Path) -> None:
         thread.join()
         file.sync()
 
+    assert (tmp_path / "f").read_bytes() == b"x\n" * 20
+
 
 def test_opening_says_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
@@ -135,7 +137,11 @@ def test_the_limit_of_open_files_is_named(tmp_path: Path) -> None:
         "    except StorageError as error: assert 'too many files open' in str(error), error\n"
         "    else: raise AssertionError\n"
     )
-    subprocess.run([sys.executable, "-c", code, tmp_path], check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], check=False, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_file_size_limit_leaves_whole_lines_only(tmp_path: Path) -> None:
