@@ -11,7 +11,7 @@ from functools import partial
 from batcher.errors import ConfigError
 from batcher.events import Event
 from batcher.job import Job, ProviderName, Request
-from batcher.keychain import KeySetting, find_keys, make_keyring, make_sharing
+from batcher.keychain import KeySetting, find_keys, make_ceiling, make_keyring, make_sharing
 from batcher.load import read_template
 from batcher.pipeline.admission import Admission
 from batcher.pipeline.backlog import Backlog
@@ -167,7 +167,11 @@ def compose(
             most_bytes=_MOST_OPEN_BYTES,
         ),
         admission=Admission(
-            keyring, outage=outage, gate=Gate(rpm) if rpm else None, sharing=make_sharing(keys)
+            keyring,
+            outage=outage,
+            gate=Gate(rpm) if rpm else None,
+            sharing=make_sharing(keys),
+            ceiling=make_ceiling(keys, limits),
         ),
         keys=Keys(
             {key.ref.alias: key.source for key in keys if key.source is not None},

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from batcher.errors import ConfigError
 from batcher.job import Job, Key, Limits
+from batcher.policy.ceiling import Ceiling
 from batcher.policy.keyring import Keyring
 from batcher.policy.limiter import Limiter
 from batcher.policy.sharing import Sharing
@@ -86,9 +87,10 @@ def find_keys(
 
 def make_keyring(keys: Sequence[KeySetting], limits: Limits) -> Keyring:
     """The keys in one ring, with a rate controller for every scope they name."""
+    common = {} if _has_scopes(keys) else _ceilings(limits)
     stated: dict[str, dict[Bucket, float]] = {}
     for key in keys:
-        scope = stated.setdefault(key.ref.scope, _ceilings(limits))
+        scope = stated.setdefault(key.ref.scope, dict(common))
         for bucket, value in key.stated.items():
             scope[bucket] = min(value, scope.get(bucket, value))
     return Keyring(
@@ -107,6 +109,16 @@ def make_sharing(keys: Sequence[KeySetting]) -> Sharing | None:
     for key in keys:
         first.setdefault(key.ref.scope, key.ref.alias)
     return Sharing(first) if len(first) > 1 else None
+
+
+def make_ceiling(keys: Sequence[KeySetting], limits: Limits) -> Ceiling | None:
+    """The job's limits on tokens, where several scopes must keep them together."""
+    stated = _ceilings(limits)
+    return Ceiling(stated) if stated and _has_scopes(keys) else None
+
+
+def _has_scopes(keys: Sequence[KeySetting]) -> bool:
+    return len({key.ref.scope for key in keys}) > 1
 
 
 def _ceilings(limits: Limits) -> dict[Bucket, float]:

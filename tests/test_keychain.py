@@ -4,7 +4,7 @@ import pytest
 
 from batcher.errors import ConfigError
 from batcher.job import Job, Limits, ProviderName
-from batcher.keychain import KeySetting, find_keys, make_keyring
+from batcher.keychain import KeySetting, find_keys, make_ceiling, make_keyring, make_sharing
 from batcher.policy.limiter import Limiter
 from batcher.providers.catalogue import defaults_of
 from batcher.providers.wire import normal_base_url
@@ -138,3 +138,19 @@ class TestKeyring:
 
         assert found["B"]._known[0].rate == 1.0
         assert found["C"]._known == []
+
+    def test_the_jobs_limit_on_tokens_is_kept_once_not_per_scope(self) -> None:
+        limits = Limits(output_tokens_per_minute=600)
+        one: dict[str, object] = {"source": "env:A"}
+        two: dict[str, object] = {"source": "env:B"}
+
+        assert self.limiters(limits, one)["A"]._known[0].rate == 10.0
+        assert make_ceiling(keys(Job(keys=[one])), limits) is None
+        assert self.limiters(limits, one, two)["A"]._known == []
+        assert make_ceiling(keys(Job(keys=[one, two])), limits) is not None
+
+    def test_sharing_is_looked_for_only_between_scopes(self) -> None:
+        one = {"source": "env:A", "scope": "s"}
+
+        assert make_sharing(keys(Job(keys=[one, {"source": "env:B", "scope": "s"}]))) is None
+        assert make_sharing(keys(Job(keys=[one, {"source": "env:B"}]))) is not None
