@@ -152,7 +152,7 @@ def _from_setting(key: Key, alias: str, base_url: str, auth: AuthStyle) -> KeySe
         ref=KeyRef(
             alias=alias,
             scope=key.scope or alias,
-            base_url=normal_base_url(key.base_url) if key.base_url else base_url,
+            base_url=_own_url(key.base_url, alias) if key.base_url else base_url,
             weight=key.weight,
         ),
         auth=auth,
@@ -163,6 +163,14 @@ def _from_setting(key: Key, alias: str, base_url: str, auth: AuthStyle) -> KeySe
             key.requests_per_minute, key.input_tokens_per_minute, key.output_tokens_per_minute
         ),
     )
+
+
+def _own_url(text: str, alias: str) -> str:
+    try:
+        return normal_base_url(text)
+    except ConfigError as fault:
+        about_key = str(fault).replace("request.base_url", f"the base_url of key {alias}")
+        raise ConfigError(about_key) from None
 
 
 def _source(text: str) -> SecretSource:

@@ -111,6 +111,12 @@ class TestJob:
             "key", "key-2", "pass", "pass-2", "claude#api_key", "N-2", "N",
         ]  # fmt: skip
 
+    def test_a_server_that_is_no_web_address_is_blamed_on_its_key(self) -> None:
+        job = Job(keys=[{"source": "env:A", "base_url": "nonsense"}])
+
+        with pytest.raises(ConfigError, match="the base_url of key A is 'nonsense'"):
+            keys(job)
+
 
 class TestKeyring:
     def limiters(self, limits: Limits, *listed: dict[str, object]) -> dict[str, Limiter]:
