@@ -115,7 +115,7 @@ def expanded(job: Job) -> Job:
     """The job with {name} and {date} filled into its output path; doing it twice is harmless.
 
     Raises:
-        ConfigError: The path names another placeholder.
+        ConfigError: The path has another name in braces.
     """
     path = job.output.path
     if "{" not in path:
