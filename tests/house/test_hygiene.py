@@ -58,7 +58,7 @@ def test_the_search_for_machines_finds_some() -> None:
     ):
         assert FOREIGN.search(f"see {slash.join(parts)}"), parts
     assert FOREIGN.search("https://" + ".".join(("pypi", "org")))
-    assert not FOREIGN.search("data/work/rows.jsonl and /workers/ and /srv/prompts")
+    assert not FOREIGN.search(f"data{slash}work{slash}rows.jsonl, /workers/ and /srv/prompts")
 
 
 def test_every_test_checks_something() -> None:
