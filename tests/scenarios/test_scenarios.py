@@ -1,0 +1,42 @@
+"""Every scenario stays in its range: a few quick ones always, all of them in the slow suite."""
+
+import pytest
+
+from tests.scenarios.run import Scenario, load, run
+
+ALL = load()
+SEEDS = (1, 2, 3)
+
+
+def check(scenario: Scenario, seed: int) -> None:
+    result = run(scenario, seed)
+    expected = scenario.expected
+    told = f"{scenario.name}, seed {seed}: {result}; {scenario.why}"
+
+    assert result.share >= expected.share, told
+    assert result.refused <= expected.refused, told
+    assert result.in_flight <= expected.in_flight, told
+    if result.part is not None:
+        assert result.part >= expected.part, told
+
+
+@pytest.mark.parametrize("name", [name for name, scenario in ALL.items() if scenario.quick])
+def test_a_quick_scenario_stays_in_its_range(name: str) -> None:
+    check(ALL[name], 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", ALL)
+def test_every_scenario_stays_in_its_range(name: str, seed: int) -> None:
+    check(ALL[name], seed)
+
+
+def test_every_scenario_says_why_it_is_there() -> None:
+    assert [name for name, scenario in ALL.items() if not scenario.why.endswith(".")] == []
+
+
+def test_the_same_seed_gives_the_same_result() -> None:
+    scenario = ALL["d3-headers-50rpm"]
+
+    assert run(scenario, 5) == run(scenario, 5)
