@@ -192,19 +192,26 @@ async def launch(
         if screen is not None:
             background.append(_progress(work, tally, directory, opened, screen))
         await _with_background(drive(work, on_hangup=directory.reopen_log), background, work)
-        summary = _summary(work, tally, directory, seconds=clock.now() - began_s)
-        emit(
-            RunFinished(counts=summary.counts, seconds=summary.seconds, exit_code=summary.exit_code)
+        summary = _finished(
+            _summary(work, tally, directory, seconds=clock.now() - began_s), directory, emit
         )
-        try:
-            directory.finish(summary)
-        except StorageError as fault:
-            if summary.exit_code != Exit.STORAGE:
-                summary = replace(summary, exit_code=int(Exit.STORAGE), reason=str(fault))
     if screen is not None:
         from batcher.watch.summary import print_summary
 
         print_summary(summary, tally, console=screen)
+    return summary
+
+
+def _finished(
+    summary: Summary, directory: OutputDirectory, emit: Callable[[Event], None]
+) -> Summary:
+    """Tell of the end and leave it in run.json; a disk too full even for that is the end's reason."""
+    emit(RunFinished(counts=summary.counts, seconds=summary.seconds, exit_code=summary.exit_code))
+    try:
+        directory.finish(summary)
+    except StorageError as fault:
+        if summary.exit_code != Exit.STORAGE:
+            return replace(summary, exit_code=int(Exit.STORAGE), reason=str(fault))
     return summary
 
 

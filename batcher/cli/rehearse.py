@@ -1,7 +1,6 @@
 """`batcher rehearse`: the whole job against a simulated provider, for nothing."""
 
-import typer
-
+from batcher.cli.ending import end
 from batcher.cli.flags import Given, with_settings
 from batcher.cli.run import Accept, Fresh, Quiet, Reuse, Target, chosen_way
 from batcher.cli.target import job_from_flags, refuse_a_terminal
@@ -57,4 +56,4 @@ def rehearse(
     from batcher.trial import rehearsal
 
     summary = execute(rehearsal(job), fresh=fresh, way=way, show=not quiet)
-    raise typer.Exit(int(summary.exit_code))
+    end(summary, quiet=quiet)

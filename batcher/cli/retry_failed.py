@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from batcher.cli.ending import end
 from batcher.cli.flags import Given, with_settings
 from batcher.cli.run import Quiet
 from batcher.cli.verify import check_directory
@@ -63,4 +64,4 @@ def retry_failed(
         directory, only=only or [], overrides=settings.overrides, flags=settings.flags
     )
     summary = execute(job, retry=retry, show=not quiet)
-    raise typer.Exit(int(summary.exit_code))
+    end(summary, quiet=quiet)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from batcher.cli.ending import end
 from batcher.cli.flags import Given, with_settings
 from batcher.cli.quick import load_structlog_alone
 from batcher.cli.target import job_from_flags, refuse_a_terminal
@@ -109,7 +110,7 @@ def run(
     from batcher.launch import execute
 
     summary = execute(job, fresh=fresh, way=way, show=not quiet)
-    raise typer.Exit(int(summary.exit_code))
+    end(summary, quiet=quiet)
 
 
 def chosen_way(*, reuse: bool, accept_changes: bool, fresh: bool) -> "Way":

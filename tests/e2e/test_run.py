@@ -105,9 +105,10 @@ def test_a_refused_key_is_named_by_its_alias(simulate, tmp_path: Path) -> None:
     simulator = simulate(faults={"401": 1.0})
     prompts = write_prompts(tmp_path / "prompts.jsonl", 5)
 
-    ended = run_batcher(prompts, tmp_path / "out", simulator.base_url)
+    ended = run_batcher(prompts, tmp_path / "out", simulator.base_url, "--quiet")
 
     assert "ANTHROPIC_API_KEY" in ended.stderr
+    assert ended.returncode == 3
 
 
 def test_bad_lines_are_invalid_records_and_the_others_are_answered(

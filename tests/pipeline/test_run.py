@@ -95,7 +95,7 @@ async def test_a_sleeping_retry_holds_no_worker() -> None:
             return Failure(kind=FailureKind.SERVER, message="x", status=500)
         return a_reply()
 
-    patience = Patience(backoff_base_s=1000.0, backoff_max_s=1000.0)
+    patience = Patience(backoff_base_s=1e6, backoff_max_s=1e6)
     house = House(prompts(10), script, workers=1, patience=patience)
     outcomes = await house.go()
 
