@@ -205,7 +205,7 @@ async def launch(
 def _finished(
     summary: Summary, directory: OutputDirectory, emit: Callable[[Event], None]
 ) -> Summary:
-    """Tell of the end and leave it in run.json; a disk too full even for that is the end's reason."""
+    """Tell of the end and leave it in run.json; a disk too full for that is the reason then."""
     emit(RunFinished(counts=summary.counts, seconds=summary.seconds, exit_code=summary.exit_code))
     try:
         directory.finish(summary)
