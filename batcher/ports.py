@@ -132,7 +132,7 @@ class Sink(Protocol):
 class Journal(Protocol):
     """Notes of attempts begun and ended, so that a crash can be accounted for."""
 
-    def began(self, call: Call, *, attempt: int, key: str) -> None:
+    def began(self, call: Call, *, attempt: int, key: str, sent_at: str) -> None:
         """Note that this call is about to be sent."""
         ...
 

@@ -62,20 +62,16 @@ class Backlog:
             and self.bytes_open < self._most_bytes
         )
 
-    @property
-    def has_one_untried(self) -> bool:
-        """Whether the call offered last is the only one never tried."""
-        return len(self._untried) == 1
-
     def runs_low(self) -> bool:
         """Whether it is time to wake intake: later than `has_room`, so that it wakes seldom."""
         return len(self._untried) <= self._low and self.has_room()
 
-    def offer(self, call: Call) -> None:
-        """Take in a new call."""
+    def offer(self, call: Call) -> bool:
+        """Take in a new call; returns whether it is the only one never tried."""
         self.rows_open += 1
         self.bytes_open += len(call.wire.body)
         self._untried.append(Pending(call))
+        return len(self._untried) == 1
 
     def later(self, pending: Pending, *, due_s: float) -> None:
         """Take back a call that is to be tried again at due_s (monotonic)."""

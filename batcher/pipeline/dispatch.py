@@ -60,9 +60,9 @@ class Dispatcher:
     def offer(self, call: Call) -> bool:
         """Take in a new call; returns whether there is room for another."""
         backlog = self._backlog
-        backlog.offer(call)
+        is_only_one = backlog.offer(call)
         # A worker that waits beside an untried call waits for leave, which this does not bring.
-        if self._idle and backlog.has_one_untried:
+        if is_only_one and self._idle:
             self.pump()
         return not self._closed and backlog.has_room()
 
@@ -120,7 +120,8 @@ class Dispatcher:
     def _try_turn(self) -> Turn | None:
         now = clock.now()
         backlog, admission = self._backlog, self._admission
-        pending = backlog.peek(now=now, untried_newest=admission.untried_newest)
+        is_probe = admission.outage.is_open
+        pending = backlog.peek(now=now, untried_newest=is_probe and admission.untried_newest)
         if pending is None:
             due_s = backlog.next_due_s()
             if due_s is not None:

@@ -68,7 +68,9 @@ class Intake:
         try:
             row_id = self._name_row(data, row.line)
             prompt = self._render(data)
-            request = self._effective(self._request, prompt)
+            request = self._request
+            if prompt.overrides:
+                request = self._effective(request, prompt)
             wire = self._provider.encode(prompt, request)
         except InvalidRow as problem:
             return _invalid(row_id, row.line, problem.message, problem.hint)

@@ -218,8 +218,9 @@ class Run:
         key_version = parts.keys.version(key.alias)
         self.requests += 1
         try:
-            parts.journal.began(call, attempt=len(pending.attempts) + 1, key=key.alias)
             sent_at, sent_s = clock.stamp(), clock.now()
+            number = len(pending.attempts) + 1
+            parts.journal.began(call, attempt=number, key=key.alias, sent_at=sent_at)
             response = await parts.transport.send(
                 call.wire, key, deadline_s=parts.patience.timeout_s
             )

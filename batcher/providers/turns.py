@@ -75,10 +75,10 @@ def is_plain(prompt: Prompt) -> bool:
     turns = prompt.messages
     return (
         len(turns) == 1
+        and _is_plain(turns[0])
         and len(turns[0]) == 2
         and not prompt.system
         and not prompt.extra
-        and _is_plain(turns[0])
     )
 
 

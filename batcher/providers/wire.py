@@ -94,12 +94,11 @@ def request_id_of(headers: Mapping[str, str], body: object = None) -> str | None
     found: object = headers.get("request-id") or headers.get("x-request-id")
     if found is None and isinstance(body, dict):
         found = body.get("request_id") or body.get("id")
-    text = text_of(found)
-    if text is None:
+    if not isinstance(found, str) or not found:
         return None
     # Usual ids need no cleaning; anything may stand in a header.
-    usual = len(text) <= _ID_CHARS and text.isascii() and text.isprintable()
-    return text if usual else one_line(text, _ID_CHARS)
+    usual = len(found) <= _ID_CHARS and found.isascii() and found.isprintable()
+    return found if usual else one_line(found, _ID_CHARS)
 
 
 def what_came(response: Response) -> str:

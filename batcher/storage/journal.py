@@ -72,14 +72,20 @@ class Journal:
         write_atomic(self._path, b"")
         self._file = AppendFile(self._path, clean=clean)
 
-    def began(self, call: Call, *, attempt: int, key: str) -> None:
+    def began(self, call: Call, *, attempt: int, key: str, sent_at: str = "") -> None:
         """Note that this call is about to be sent; in the kernel's hands on return.
+
+        Args:
+            call: What will be sent.
+            attempt: Which try it is, from 1.
+            key: Alias of the key.
+            sent_at: UTC stamp; now, when left out.
 
         Raises:
             StorageError: It could not be noted, so the call must not be sent.
         """
         note = orjson.dumps(
-            {"b": (call.line, attempt, key, clock.stamp(), call.id)},
+            {"b": (call.line, attempt, key, sent_at or clock.stamp(), call.id)},
             option=orjson.OPT_APPEND_NEWLINE,
         )
         self._file.append(b"".join((*self._ended, note)))

@@ -4,6 +4,7 @@ Adds the key to the request, bounds the whole exchange by one deadline, turns ev
 the network into a Failure by one table, and masks the key in whatever comes back.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.request import getproxies, proxy_bypass
@@ -15,7 +16,7 @@ from yarl import URL
 from batcher.errors import ConfigError
 from batcher.records import AuthStyle, Failure, KeyRef, Response, Wire
 from batcher.secret import Redactor, Secret
-from batcher.transport.deadline import Deadline
+from batcher.transport.deadline import Deadlines, late
 from batcher.transport.faults import NETWORK_FAULTS, failure_of
 from batcher.transport.request import ReadyRequest, common_headers
 
@@ -68,6 +69,7 @@ class HttpTransport:
         self._user_agent = user_agent
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s)
         self._session: aiohttp.ClientSession | None = None
+        self._deadlines: Deadlines | None = None
         self._routes: dict[tuple[str, str], _Route] = {}
         self._proxies: dict[str, URL | None] = {}
 
@@ -83,29 +85,37 @@ class HttpTransport:
             route = self._route(wire, key)
         headers = route.headers.copy()
         headers["Content-Length"] = str(len(wire.body))
-        with Deadline(deadline_s) as deadline:
-            try:
-                response = await session.post(
-                    route.url,
-                    data=(headers, wire.body),
-                    allow_redirects=False,
-                    proxy=route.proxy,
-                )
-                body = await _read(response)
-            except NETWORK_FAULTS as fault:
-                return self._masked(failure_of(fault))
-            return Response(
-                status=response.status,
-                headers=response.headers,
-                body=self._redactor.clean(body),
+        deadlines = self._deadlines or self._watch()
+        task = deadlines.begin(deadline_s)
+        try:
+            response = await session.post(
+                route.url, data=(headers, wire.body), allow_redirects=False, proxy=route.proxy
             )
-        return deadline.failure
+            body = await _read(response)
+        except NETWORK_FAULTS as fault:
+            return self._masked(failure_of(fault))
+        except asyncio.CancelledError:
+            if deadlines.took(task):
+                return late(deadline_s)
+            raise
+        finally:
+            deadlines.end(task)
+        return Response(
+            status=response.status, headers=response.headers, body=self._redactor.clean(body)
+        )
 
     async def close(self) -> None:
         """Let the connections go."""
         if self._session is not None:
             await self._session.close()
             self._session = None
+        if self._deadlines is not None:
+            self._deadlines.close()
+            self._deadlines = None
+
+    def _watch(self) -> Deadlines:
+        self._deadlines = Deadlines()
+        return self._deadlines
 
     def _open(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(

@@ -5,11 +5,14 @@ copies every header three times. A prompt needs none of that, which saves a tent
 request costs (measured 2026-12).
 """
 
+import asyncio
 from typing import Any
 
 import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
+
+_JOINED_BYTES = 64 * 1024  # joining copies the body
 
 Parcel = tuple[CIMultiDict[str], bytes]
 """All headers of one request, Host and Content-Length among them, and its body; given as `data`."""
@@ -36,9 +39,36 @@ class ReadyRequest(aiohttp.ClientRequest):
 
     async def send(self, conn: Any) -> aiohttp.ClientResponse:
         """Write the request; its answer is read from what is returned."""
-        if conn.protocol.writing_paused:  # an earlier body is not through: aiohttp's own way waits
+        protocol = conn.protocol
+        transport = protocol.transport
+        if transport is None or protocol.writing_paused:
+            # Gone, or full of an earlier body: aiohttp's own way fails or waits.
             await self.update_body(self._own_body)
             return await super().send(conn)
-        response = await super().send(conn)
-        conn.transport.write(self._own_body)
-        return response
+        # To aiohttp the request has no body, so it writes the head and is done without a pause.
+        protocol.transport = _BodyAfterHead(transport, self._own_body)
+        try:
+            return await super().send(conn)
+        finally:
+            protocol.transport = transport
+
+
+class _BodyAfterHead:
+    """Stands in for a transport while a head is written, and sends the body with it.
+
+    One packet instead of two spares both sides a system call.
+    """
+
+    __slots__ = ("_body", "_transport", "is_closing")
+
+    def __init__(self, transport: asyncio.Transport, body: bytes) -> None:
+        self._transport = transport
+        self._body = body
+        self.is_closing = transport.is_closing
+
+    def write(self, head: bytes) -> None:
+        if len(self._body) <= _JOINED_BYTES:
+            self._transport.write(head + self._body)
+        else:
+            self._transport.write(head)
+            self._transport.write(self._body)

@@ -13,7 +13,7 @@ from batcher.events import (
     Paused,
     RowSettled,
 )
-from batcher.records import FailureKind, Status, Usage
+from batcher.records import FailureKind, Outcome, Status, Usage
 
 _STEP = 1.05  # each latency bucket is 5 % wider than the one before
 _LOWEST_S = 0.001
@@ -65,9 +65,10 @@ class Tally:
 
     def __call__(self, event: Event) -> None:
         """Take note."""
+        if type(event) is RowSettled:
+            self._settled(event.outcome)
+            return
         match event:
-            case RowSettled():
-                self._settled(event)
             case AttemptFailed():
                 self.failures[event.failure.kind] += 1
             case LimitChanged():
@@ -96,8 +97,7 @@ class Tally:
             cache_write_tokens=self._written,
         )
 
-    def _settled(self, event: RowSettled) -> None:
-        outcome = event.outcome
+    def _settled(self, outcome: Outcome) -> None:
         self.statuses[outcome.status] += 1
         if outcome.failure is not None:
             self.reasons[outcome.failure.kind] += 1

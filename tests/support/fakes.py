@@ -86,7 +86,7 @@ class ListJournal:
     def __init__(self) -> None:
         self.notes: list[tuple[str, int]] = []
 
-    def began(self, call: Call, *, attempt: int, key: str) -> None:
+    def began(self, call: Call, *, attempt: int, key: str, sent_at: str) -> None:
         self.notes.append(("began", call.line))
 
     def ended(self, call: Call) -> None:

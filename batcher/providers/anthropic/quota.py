@@ -21,12 +21,15 @@ _OWN = tuple(
         (Bucket.OUTPUT, "output-tokens"),
     )
 )
+_FIRST, _SECOND, _THIRD = (names[1] for names in _OWN)
 # Not a fourth dimension: the tightest limit in force, or the sum of the two above.
 _SUM = (Bucket.TOTAL, *_names("tokens"))
 
 
 def quotas(headers: Mapping[str, str], *, epoch_s: float) -> Sequence[Quota]:
     """The buckets the headers speak of; none when they are absent or make no sense."""
+    if not (_FIRST in headers or _SECOND in headers or _THIRD in headers or _SUM[1] in headers):
+        return []  # gateways and servers of one's own seldom speak of quotas
     found = [
         quota
         for names in _OWN
