@@ -287,7 +287,7 @@ class Run:
         )
         retry_at_s = await self._obey(ruling, turn, exchange, result, key_version)
         if (reason := parts.outage.verdict(now=clock.now())) is not None:
-            self._halt(reason)
+            self._halt(reason, parts.outage.last)
         return retry_at_s
 
     async def _obey(

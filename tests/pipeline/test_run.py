@@ -126,6 +126,8 @@ async def test_a_server_that_never_answers_stops_the_run_and_keeps_the_rows() ->
     assert house.run.exit_code is Exit.HALTED
     assert house.sink.outcomes == []
     assert "120 s" in str(house.run.reason)
+    assert house.run.halted_by is not None  # it is what the fix is told by
+    assert house.run.halted_by.kind is FailureKind.OVERLOADED
 
 
 async def test_a_block_of_bad_rows_does_not_look_like_an_outage_for_long() -> None:
