@@ -196,9 +196,7 @@ async def launch(
             _summary(work, tally, directory, seconds=clock.now() - began_s), directory, emit
         )
     if screen is not None:
-        from batcher.watch.summary import print_summary
-
-        print_summary(summary, tally, console=screen)
+        screen.finish(summary, tally)
     return summary
 
 
