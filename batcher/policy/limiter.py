@@ -25,6 +25,7 @@ _SPEED_WINDOW_S = 0.5
 _LEAST = 1e-6  # a job without prompt text takes no input tokens
 _LEAST_LIMIT = 0.1  # a minute; a server that names less is not to be believed
 _REVIEW = 32  # answers
+_REFUSALS_COME_S = 0.5  # of sending
 _KNOWN_RAMP = 3.0  # a known limit may be exceeded this far while its bucket is full
 
 
@@ -115,8 +116,8 @@ class Limiter:
         tracker = self._tracker
         if tracker.is_on:
             tracker.sent(ticket, estimate.mean, now)
-        elif tracker.began > now:
-            tracker.began = now
+        else:
+            tracker.begin(ticket, now)
         self._breaker.sent(ticket)
         self._ramp.sent(now)
         at, count, _ = self._speed
@@ -162,8 +163,22 @@ class Limiter:
             index = dimension.index
             if index:
                 dimension.give(cost[index] - actual[index], now)
-        if self._tracker.is_on:
-            self._tracker.settled(ticket, actual)
+        tracker = self._tracker
+        if tracker.is_on:
+            tracker.settled(ticket, actual)
+            if tracker.unit:
+                self._correct_later(ticket, actual, now)
+                ticket.cost = actual
+
+    def _correct_later(self, ticket: Ticket, actual: Amounts, now: float) -> None:
+        """Put right what later attempts remember; a refusal comes back soon or not at all."""
+        more = actual[INPUT] - ticket.cost[INPUT]  # output is given back only now
+        since = max(ticket.sent, now - _REFUSALS_COME_S)
+        for later in reversed(self._flying):
+            if later.sent < since:
+                break
+            later.total[INPUT] += more
+            later.total[TOTAL] += more
 
     def _after_answer(self, ticket: Ticket, feedback: Feedback, now: float) -> list[Event]:
         events = self._read(ticket, feedback, now)
@@ -204,6 +219,7 @@ class Limiter:
     def _take_back(self, ticket: Ticket, now: float) -> None:
         """Undo an attempt the server did not let in."""
         cost = ticket.cost
+        ticket.is_refused = True
         for later in reversed(self._flying):
             if later.sent < ticket.sent:
                 break

@@ -18,13 +18,14 @@ class Ticket:
 
     Attributes:
         sent: When it was sent, monotonic seconds.
-        cost: What was set aside for it.
+        cost: What was set aside for it; once answered, what it took from a token quota.
         total: Everything admitted up to and including it, corrected when an earlier
             attempt turns out to have been refused. Two of these, subtracted, say how
             much the server let through between two attempts.
         in_flight: Attempts in flight with it, itself included.
         era: Which setting of the in-flight limit it ran into; -1 when it met none.
         chars: Characters of its prompt.
+        is_refused: The server did not let it in.
         is_short: By our own reckoning a known quota had too little left for it.
         is_probe: It was sent faster than the learnt rate, to see whether there is more.
         verdict: None until settled, then True when the server was overloaded.
@@ -36,6 +37,7 @@ class Ticket:
         "era",
         "in_flight",
         "is_probe",
+        "is_refused",
         "is_short",
         "sent",
         "total",
@@ -51,6 +53,7 @@ class Ticket:
         self.in_flight = in_flight
         self.chars = chars
         self.era = -1
+        self.is_refused = False
         self.is_short = False
         self.is_probe = False
         self.verdict: bool | None = None

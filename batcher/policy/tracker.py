@@ -18,7 +18,8 @@ import math
 from collections import deque
 from collections.abc import Sequence
 
-from batcher.policy.ticket import INPUT, OUTPUT, REQUESTS, UNITS, Ticket
+from batcher.policy.depth import SHALLOW_S, Depth
+from batcher.policy.ticket import INPUT, OUTPUT, REQUESTS, TOTAL, UNITS, Ticket
 
 _BELOW = 0.99  # of the estimate while holding
 _EXCESS = 0.02  # a probe begins this far above the estimate ...
@@ -36,6 +37,7 @@ _JITTER_S = 0.02  # attempts overtake one another on the way
 _PRIOR = (1.0, 500.0, 100.0)  # tokens a request is meant to have by published tiers
 _PRIOR_WEIGHT = 1.5
 _TELLING = 0.1  # a difference this great is worth one unit of evidence
+_TELLING_REQUESTS = 40.0  # sizes average out over so many
 _SURE = 1.0  # evidence it takes to change the unit
 _WIDEST = 3.0
 _PEAK = 2.5  # what was saved up is spent at this multiple of the rate: order survives the way
@@ -49,6 +51,9 @@ _REGAIN = 1.2
 _YIELD = 0.7
 _GROWTH = 0.06  # a second, of a rate that is at its peak
 _SURPRISE = 0.1
+_SURPRISE_OF_SIZES = 0.2  # prompts of all sizes make refusals scatter
+_STRIFE_OF_SIZES = 2.8
+_STEADILY_S = 2.5
 _AGREED = 6
 _STRIFE = 1.8
 _PEACE_S = 12.0
@@ -59,18 +64,30 @@ _TINY_BELOW = 0.96
 _MARKS = 10
 _ENOUGH = 8.0  # attempts between two refusals for their rate to be taken as it is
 _FIRST_PER_S = 0.5  # requests a second, when the very first are refused
+_LOSS_ERROR = 0.5  # of what is thought to have run over
+_SIZE_ERROR = 0.15  # of an estimated prompt
 _SLOWEST_S = 60.0  # an attempt a minute, at least
 
 
 class _Mark:
-    """A refusal: when it was sent, its size, and what had been admitted by then."""
+    """A refusal: when it was sent, its size, what had been admitted by then and what was left."""
 
-    __slots__ = ("cost", "sent", "total")
+    __slots__ = ("cost", "left", "lost_s", "sent", "total")
 
-    def __init__(self, ticket: Ticket) -> None:
+    def __init__(self, ticket: Ticket, left: float | None) -> None:
+        self.left = left
+        self.lost_s = 0.0  # seconds of refill that ran over until the next refusal
         self.sent = ticket.sent
         self.total = list(ticket.total)
         self.cost = ticket.cost
+
+    def level(self, unit: int) -> float:
+        """Units then left, in the middle of what is possible."""
+        return 0.5 * self.cost[unit] if self.left is None else self.left
+
+    def doubt(self, unit: int) -> float:
+        """By how much that may be off."""
+        return (0.5 if self.left is None else _SIZE_ERROR) * self.cost[unit]
 
 
 class Tracker:
@@ -92,6 +109,7 @@ class Tracker:
         "_capacity",
         "_cluster",
         "_clustered",
+        "_depth",
         "_epoch",
         "_evidence",
         "_excess",
@@ -144,6 +162,7 @@ class Tracker:
         self._sent_at = -math.inf
         self.began = math.inf
         self._first: tuple[float, list[float]] = (0.0, [0.0, 0.0, 0.0, 0.0])
+        self._depth = Depth()
         self._probe: tuple[float, float] | None = None  # when the present probe began, with total
         self._cluster = 1.0  # refusals one probe costs, averaged
         self._clustered = 0
@@ -221,15 +240,26 @@ class Tracker:
         ticket.is_probe = now - self._epoch > self._hold_s
         if ticket.is_probe and self._probe is None:
             self._probe = (now, ticket.total[self.unit])
+        self._depth.sent(ticket)
         if now - self._sent_at > 2.0 + 4.0 * cost / self.rate and now > self._paused_until + 2.0:
             self._marks.clear()  # the bucket may have overflowed while we were idle
         self._sent_at = now
+
+    def begin(self, ticket: Ticket, now: float) -> None:
+        """An attempt goes now, and nothing has been refused yet."""
+        self.began = min(self.began, now)
+        self._depth.sent(ticket)
 
     def settled(self, ticket: Ticket, actual: Sequence[float]) -> None:
         """An answer took less or more than was set aside."""
         unit = self.unit
         if unit != REQUESTS:
             self._level += ticket.cost[unit] - actual[unit]
+            more = actual[INPUT] - ticket.cost[INPUT]  # output is given back only now
+            for mark in self._marks:
+                if mark.sent > ticket.sent:
+                    mark.total[INPUT] += more
+                    mark.total[TOTAL] += more
 
     def returned(self, ticket: Ticket) -> None:
         """An attempt turned out not to have been admitted."""
@@ -275,6 +305,8 @@ class Tracker:
         self._clustered = 0
         self._reacted_at = now
         was = self.rate if self.is_on else math.inf
+        refusal = _Mark(ticket, self._left(ticket, retry_after_s))
+        self._weigh(ticket, mean)
         self._choose_unit(mean)
         if not self.is_on:
             self.is_on = True
@@ -282,15 +314,16 @@ class Tracker:
             self.rate = self.ceiling
             if math.isinf(self.rate):
                 self.rate = max(0.5 * per_s, _FIRST_PER_S) * mean[self.unit]
+                self._depth.first_refused(ticket)
             self._first = (ticket.sent - self.began, list(ticket.total))
             self._biggest = ticket.cost[self.unit]
             window_s = 0.0
         else:
             self._size_up(ticket, mean[self.unit])
-            window_s = self._estimate(ticket, mean[self.unit])
+            window_s = self._estimate(ticket, mean[self.unit], refusal)
             self._share(ticket, was, now)
         self._bound(ticket, retry_after_s)
-        self._marks.append(_Mark(ticket))
+        self._marks.append(refusal)
         self._restart(ticket, admitted, mean, window_s, now)
         kind = "cut" if self.rate < was * 0.999 else "found"
         return f"{kind}: 429 without headers, estimate {self.rate:.3g} {UNITS[self.unit]}/s"
@@ -303,7 +336,8 @@ class Tracker:
         Shared, the rate grows steadily and is cut at every refusal, as TCP does. Who sends
         more is refused more often, and who sends less grows faster, so shares even out.
         """
-        surprise = abs(math.log(max(self.rate, 1e-9) / was)) > _SURPRISE
+        least = _SURPRISE_OF_SIZES if self.unit == INPUT else _SURPRISE
+        surprise = abs(math.log(max(self.rate, 1e-9) / was)) > least
         if self._is_shared:
             if self._agreeing >= _AGREED:
                 self._is_shared = False
@@ -313,11 +347,11 @@ class Tracker:
             return
         self._strife *= 0.5 ** ((now - self._strife_at) / _PEACE_S)
         self._strife_at = now
-        is_odd = self._is_proven and (surprise or not ticket.is_probe)
+        is_odd = self._is_proven and (surprise or not (ticket.is_probe or self.unit == INPUT))
         if is_odd and now > self._odd_at + _ONE_STEP_S:  # a step of the quota is odd only once
             self._strife += 1.0
             self._odd_at = now
-        self._is_shared = self._strife > _STRIFE
+        self._is_shared = self._strife > (_STRIFE_OF_SIZES if self.unit == INPUT else _STRIFE)
 
     def _size_up(self, ticket: Ticket, mean: float) -> None:
         """A refusal while savings are being spent tells what the bucket can save."""
@@ -329,20 +363,58 @@ class Tracker:
         self._level = 0.0
         self._capacity = max(mean, held)
 
-    def _estimate(self, ticket: Ticket, mean: float) -> float:
+    def _left(self, ticket: Ticket, retry_after_s: float | None) -> float | None:
+        """Units in the bucket at a refusal, when the server says exactly when to come back."""
+        if retry_after_s is None or retry_after_s == int(retry_after_s) or not self.is_on:
+            return None
+        cost = ticket.cost[self.unit]
+        return max(0.0, cost - self.rate * retry_after_s)
+
+    def _estimate(self, ticket: Ticket, mean: float, refusal: _Mark) -> float:
         """Set the rate from this and earlier refusals; returns the seconds it rests upon."""
+        was = self.rate
+        is_less = self.unit == INPUT and self._refuses_steadily(ticket)
+        if self.unit == INPUT and self._marks and self._depth.seconds:
+            last = self._marks[-1]
+            last.lost_s = self._depth.ran_over_s(last, ticket, rate=was, unit=INPUT)
+        low, high, best, window_s = self._intersect(ticket, mean, refusal)
+        keep = self._agreeing
+        if best != was:
+            self._depth.learn(keep, best, self.unit)
+        if not keep:
+            return 0.0
+        self._peak = max(0.97 * self._peak, best)
+        while len(self._marks) > keep:
+            self._marks.popleft()
+        # A competitor takes in lumps: what has proved itself is not given up at one refusal.
+        least = _LEAST_KEPT * was if self._is_proven else 0.0
+        if is_less and high < math.inf:
+            best = 0.5 * (low + high)
+        self.rate = max(min(high, max(low, best)), least)
+        self._is_proven = self._is_proven or best != was
+        window_s = self._look_up(ticket, mean, best, was, window_s)
+        self.rate = max(self.rate, mean / _SLOWEST_S)
+        if self.rate > was:
+            self._capacity *= self.rate / was  # most servers hold so many seconds of the rate
+        return window_s
+
+    def _intersect(
+        self, ticket: Ticket, mean: float, refusal: _Mark
+    ) -> tuple[float, float, float, float]:
+        """Bounds on which the newest refusals agree, the rate of the longest span, the span."""
         unit, was = self.unit, self.rate
         low, high, best, window_s = 0.0, math.inf, was, 0.0
-        keep = 0
+        keep, lost_s = 0, 0.0
         for mark in reversed(self._marks):
-            lasted = ticket.sent - mark.sent
+            lost_s += mark.lost_s
+            lasted = ticket.sent - mark.sent - lost_s
             if lasted <= 0.0:
                 continue
-            half = 0.5 * (ticket.cost[unit] + mark.cost[unit])
             passed = ticket.total[unit] - mark.total[unit]
-            passed += 0.5 * (ticket.cost[unit] - mark.cost[unit])
+            passed += refusal.level(unit) - mark.level(unit)
             rate = max(0.0, passed) / lasted
-            slack = (half + _JITTER_S * was) / lasted
+            half = refusal.doubt(unit) + mark.doubt(unit)
+            slack = (half + (_JITTER_S + _LOSS_ERROR * lost_s) * was) / lasted
             if rate - slack > high or rate + slack < low:
                 break
             low, high = max(low, rate - slack), min(high, rate + slack)
@@ -353,15 +425,12 @@ class Tracker:
                 self._compare(ticket, mark)
             keep += 1
         self._agreeing = keep
-        if not keep:
-            return 0.0
-        self._peak = max(0.97 * self._peak, best)
-        while len(self._marks) > keep:
-            self._marks.popleft()
-        # A competitor takes in lumps: what has proved itself is not given up at one refusal.
-        least = _LEAST_KEPT * was if self._is_proven else 0.0
-        self.rate = max(min(high, max(low, best)), least)
-        self._is_proven = self._is_proven or best != was
+        return low, high, best, window_s
+
+    def _look_up(
+        self, ticket: Ticket, mean: float, best: float, was: float, window_s: float
+    ) -> float:
+        """Raise the rate where a full bucket has hidden some of it; returns the seconds."""
         pace = self.pace(ticket.sent)
         surplus = self._surplus(best)
         if ticket.is_probe and surplus > self._proven_burst:
@@ -372,6 +441,12 @@ class Tracker:
             self.rate = _TINY_BELOW * (pace if ticket.is_probe else was)
             self._marks.clear()
             window_s = math.inf
+        elif self.unit == INPUT and 0.0 < self._depth.seconds < SHALLOW_S:
+            since = self._marks[-1].sent if self._marks else -math.inf
+            least = self._depth.least(ticket, since, INPUT)
+            if least > self.rate:
+                self.rate = least
+                self._marks.clear()
         elif pace > _LEAP * was and surplus > 0.6 * self._burst(best):
             # Refill may have been lost while the bucket was full: the truth is between what
             # was let through and what we were sending.
@@ -380,9 +455,6 @@ class Tracker:
             self.rate = max(self.rate, min(1.5 * self.rate, between))
             self._marks.clear()
             window_s = 0.0
-        self.rate = max(self.rate, mean / _SLOWEST_S)
-        if self.rate > was:
-            self._capacity *= self.rate / was  # most servers hold so many seconds of the rate
         return window_s
 
     def _compare(self, ticket: Ticket, mark: _Mark) -> None:
@@ -398,7 +470,22 @@ class Tracker:
         off = [abs(math.log(a / b)) for a, b in zip(rates, before, strict=True)]
         for unit in (INPUT, OUTPUT):
             said = max(-1.0, min(1.0, (off[REQUESTS] - off[unit]) / _TELLING))
+            said *= min(1.0, passed[REQUESTS] / _TELLING_REQUESTS)
             self._evidence[unit] = 0.9 * self._evidence[unit] + said
+
+    def _refuses_steadily(self, ticket: Ticket) -> bool:
+        """Whether refusals follow one another although nothing was tried: the rate is less."""
+        marks = self._marks
+        if ticket.is_probe or not marks or ticket.sent - marks[-1].sent > _STEADILY_S:
+            return False
+        while len(marks) > 2:
+            marks.popleft()  # of another quota
+        return True
+
+    def _weigh(self, ticket: Ticket, mean: Sequence[float]) -> None:
+        """A limit of tokens refuses in proportion to size, one of requests whatever comes."""
+        size = ticket.cost[INPUT] / max(1e-9, mean[INPUT])
+        self._evidence[INPUT] += max(-1.0, min(1.0, math.log(max(1e-9, size))))
 
     def _surplus(self, rate: float) -> float:
         """Units the bucket held when the present probe began, if it refills at `rate`."""
@@ -439,7 +526,8 @@ class Tracker:
         unit = self.unit
         per_s = self.rate / max(1e-9, mean[unit])
         shortest = max(_FIRST_HOLD_S, min(_HOLD_S, _FIRST_HOLD_REQUESTS / per_s))
-        patience = 1.0 + 1.0 / (1.0 + per_s)  # no hurry where nothing can be found soon
+        hurry = 1.0 if unit != INPUT else 1.0 / max(1.0, per_s)
+        patience = 1.0 + hurry / (1.0 + per_s)  # no hurry where nothing can be found soon
         longest = max(_HOLD_S, _HOLD_REQUESTS * self._cluster * patience / per_s)
         self._hold_s = min(_LONGEST_HOLD_S, max(shortest, min(longest, window_s)))
         unsure = 1.0 / max(1.0, min(window_s, _LONGEST_HOLD_S) * per_s)
@@ -472,9 +560,11 @@ class Tracker:
             _PRIOR_WEIGHT * math.log(max(1e-9, mean[unit]) / _PRIOR[unit]) + self._evidence[unit]
             for unit in (REQUESTS, INPUT, OUTPUT)
         ]
+        sure = _SURE if self.unit == REQUESTS else 2.0 * _SURE
         best = max((REQUESTS, INPUT, OUTPUT), key=scores.__getitem__)
-        if best == self.unit or (self.is_on and scores[best] < scores[self.unit] + _SURE):
+        if best == self.unit or (self.is_on and scores[best] < scores[self.unit] + sure):
             return
         self.rate *= mean[best] / max(1e-9, mean[self.unit])
         self._biggest = mean[best]
+        self._depth.forget()
         self.unit = best
