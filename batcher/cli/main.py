@@ -4,6 +4,7 @@ What an operator must fix is one sentence on standard error and an exit code. A 
 sentence too; its traceback goes to a file, or to the screen with --traceback.
 """
 
+import errno
 import inspect
 import os
 import sys
@@ -15,12 +16,13 @@ from typing import Annotated
 import typer
 
 from batcher.cli import check, rehearse, retry_failed, run, simulate, try_one, verify
-from batcher.errors import BatcherError, Exit
+from batcher.errors import BatcherError, Exit, StorageError
 from batcher.secret import Redactor
 from batcher.version import __version__
 
 BUG_EXIT_CODE = 70  # sysexits EX_SOFTWARE: unlike 1 it can never mean "some rows failed"
 _TRACEBACK = "--traceback"
+_NO_MORE_FILES = (errno.EMFILE, errno.ENFILE)  # may strike at any open, also a library's
 
 app = typer.Typer(
     name="batcher",
@@ -140,6 +142,11 @@ def _known(error: BaseException) -> BatcherError | None:
     """The operator's fault inside a group of errors, when there is one."""
     if isinstance(error, BatcherError):
         return error
+    if isinstance(error, OSError) and error.errno in _NO_MORE_FILES:
+        return StorageError(
+            "too many files are open to go on; raise `ulimit -n`, lower limits.concurrency or "
+            "close other programs, then run the same command again: it goes on where it stopped."
+        )
     inside = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
     return next((found for each in inside if (found := _known(each))), None)
 

@@ -1,5 +1,6 @@
 """The command line explains itself, and everything that goes wrong ends in one sentence."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -96,6 +97,15 @@ class TestFaults:
 
         assert call("boom") == 2
         assert capsys.readouterr().err == "batcher: z\n"
+
+    @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+    def test_a_machine_that_opens_no_more_files_is_no_bug(self, verb, capsys, number):
+        verb(raises(ExceptionGroup("x", [OSError(number, "Too many open files")])))
+
+        assert call("boom") == 4
+        text = capsys.readouterr().err
+        assert len(text.splitlines()) == 1
+        assert "ulimit -n" in text
 
     def test_a_key_in_a_message_is_masked(self, verb, capsys):
         verb(raises(ConfigError(f"no such key {A_KEY}")))
