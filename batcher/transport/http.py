@@ -31,6 +31,7 @@ class _Route(NamedTuple):
     Attributes:
         given: The headers it was made from, and `secret` the key; it holds as long as both do.
         headers: All but Content-Length.
+        pattern: What aiohttp makes of it, see request.Parcel.
     """
 
     url: URL
@@ -38,6 +39,7 @@ class _Route(NamedTuple):
     given: Mapping[str, str]
     secret: Secret | None
     headers: CIMultiDict[str]
+    pattern: dict[str, object]
 
 
 class HttpTransport:
@@ -70,13 +72,13 @@ class HttpTransport:
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s)
         self._session: aiohttp.ClientSession | None = None
         self._deadlines: Deadlines | None = None
-        self._routes: dict[tuple[str, str], _Route] = {}
+        self._routes: dict[tuple[str, str, str], _Route] = {}
         self._proxies: dict[str, URL | None] = {}
 
     async def send(self, wire: Wire, key: KeyRef, *, deadline_s: float) -> Response | Failure:
         """One exchange within deadline_s; every fault of server or network is a value."""
         session = self._session or self._open()
-        route = self._routes.get((key.alias, wire.path))
+        route = self._routes.get((key.alias, key.base_url, wire.path))
         if (
             route is None
             or route.given is not wire.headers
@@ -89,7 +91,10 @@ class HttpTransport:
         task = deadlines.begin(deadline_s)
         try:
             response = await session.post(
-                route.url, data=(headers, wire.body), allow_redirects=False, proxy=route.proxy
+                route.url,
+                data=(headers, wire.body, route.pattern),
+                allow_redirects=False,
+                proxy=route.proxy,
             )
             body = await _read(response)
         except NETWORK_FAULTS as fault:
@@ -109,6 +114,7 @@ class HttpTransport:
         if self._session is not None:
             await self._session.close()
             self._session = None
+            self._routes.clear()
         if self._deadlines is not None:
             self._deadlines.close()
             self._deadlines = None
@@ -143,8 +149,8 @@ class HttpTransport:
             headers["Authorization"] = f"Bearer {secret.reveal()}"
         elif secret is not None and style is AuthStyle.X_API_KEY:
             headers["x-api-key"] = secret.reveal()
-        route = _Route(url, self._proxies[key.base_url], wire.headers, secret, headers)
-        self._routes[key.alias, wire.path] = route
+        route = _Route(url, self._proxies[key.base_url], wire.headers, secret, headers, {})
+        self._routes[key.alias, key.base_url, wire.path] = route
         return route
 
     def _masked(self, failure: Failure) -> Failure:

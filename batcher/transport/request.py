@@ -1,12 +1,12 @@
 """An aiohttp request whose headers are ready and whose body is at hand as bytes.
 
 aiohttp prepares for anything: before Python 3.12 it starts a task to write each body, and it
-copies every header three times. A prompt needs none of that, which saves a tenth of what a
-request costs (measured 2026-12).
+copies every header three times. A prompt needs none of that, which saves a fifth of what a
+request costs aiohttp (measured 2026-12).
 """
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 from multidict import CIMultiDict
@@ -14,8 +14,20 @@ from yarl import URL
 
 _JOINED_BYTES = 64 * 1024  # joining copies the body
 
-Parcel = tuple[CIMultiDict[str], bytes]
-"""All headers of one request, Host and Content-Length among them, and its body; given as `data`."""
+
+class Parcel(NamedTuple):
+    """One request as it is handed to aiohttp, in place of `data`.
+
+    Attributes:
+        headers: All of them, Host and Content-Length among them.
+        body: Its bytes.
+        pattern: Shared by requests of one session that differ in nothing but these two, and
+            without aiohttp's total timeout; the first one fills it.
+    """
+
+    headers: CIMultiDict[str]
+    body: bytes
+    pattern: dict[str, Any]
 
 
 def common_headers(url: URL) -> CIMultiDict[str]:
@@ -29,13 +41,18 @@ class ReadyRequest(aiohttp.ClientRequest):
     """Sends a Parcel as it stands, head and body in one stretch."""
 
     def __init__(self, method: str, url: URL, *, data: Parcel, **rest: Any) -> None:
-        self._own_headers, self._own_body = data
-        super().__init__(method, url, **rest)
+        headers, body, pattern = data
+        if pattern:
+            self.__dict__.update(pattern)
+        else:
+            self.headers = headers
+            super().__init__(method, url, **rest)
+            pattern.update(self.__dict__)
+        self.headers = headers
+        self._own_body = body
 
     def update_headers(self, headers: object) -> None:
-        """Take the headers that came with the body instead of the session's."""
-        del headers
-        self.headers = self._own_headers
+        """Keep the headers that came with the body, and none of the session's."""
 
     async def send(self, conn: Any) -> aiohttp.ClientResponse:
         """Write the request; its answer is read from what is returned."""

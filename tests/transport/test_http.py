@@ -94,7 +94,7 @@ async def test_the_key_travels_in_one_header_only(auth: AuthStyle, name: str, va
             response = await http.send(WIRE, a_key("https://api.test"), deadline_s=5)
 
     assert isinstance(response, Response)
-    headers, _ = mocked.calls[0].kwargs["data"]
+    headers, *_ = mocked.calls[0].kwargs["data"]
     assert headers[name] == value
     assert len([each for each in headers.values() if KEY in each]) == 1
     assert headers["User-Agent"] == "batcher/test"
@@ -106,7 +106,7 @@ async def test_no_key_is_sent_where_none_is_wanted() -> None:
         async with transport(AuthStyle.NONE) as http:
             await http.send(WIRE, a_key("https://api.test"), deadline_s=5)
 
-    headers, _ = mocked.calls[0].kwargs["data"]
+    headers, *_ = mocked.calls[0].kwargs["data"]
     assert not [value for value in headers.values() if KEY in value]
 
 
