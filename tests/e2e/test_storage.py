@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import each_row_once, records, run_batcher, write_prompts
+from tests.e2e.conftest import (
+    command,
+    each_row_once,
+    environment,
+    records,
+    run_batcher,
+    write_prompts,
+)
 
 
 @pytest.fixture
@@ -58,3 +65,30 @@ def test_a_directory_that_cannot_be_written_is_named(simulate, tmp_path: Path) -
     assert ended.returncode == 4, ended.stderr
     assert str(blocked) in ended.stderr.replace("\n", "")
     assert simulator.stats()["requests"] == 0
+
+
+@pytest.mark.slow
+def test_a_file_that_may_not_grow_ends_the_run_with_4_whoever_runs_it(
+    simulate, tmp_path: Path
+) -> None:
+    """What a full disk does, for those who may not mount a small one."""
+    simulator = simulate(latency_ms=20)
+    prompts = write_prompts(tmp_path / "prompts.jsonl", 200)
+    out = tmp_path / "out"
+    typed = command(prompts, out, simulator.base_url, "-c", "32")
+
+    full = subprocess.run(
+        ["bash", "-c", 'ulimit -f 64; exec "$@"', "bash", *typed],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert full.returncode == 4, full.stderr
+    assert "ulimit -f" in full.stderr
+    assert 0 < len((out / "results.jsonl").read_bytes().splitlines()) < 200
+    rest = run_batcher(prompts, out, simulator.base_url)
+    assert rest.returncode == 0, rest.stderr
+    each_row_once(out, 200)
+    assert simulator.stats()["answers"] <= 200 + 32
