@@ -373,8 +373,10 @@ class Tracker:
     def _estimate(self, ticket: Ticket, mean: float, refusal: _Mark) -> float:
         """Set the rate from this and earlier refusals; returns the seconds it rests upon."""
         was = self.rate
-        is_less = self.unit == INPUT and self._refuses_steadily(ticket)
-        if self.unit == INPUT and self._marks and self._depth.seconds:
+        is_shallow = self.unit == INPUT and 0.0 < self._depth.seconds < SHALLOW_S
+        is_deep = self._depth.seconds >= SHALLOW_S
+        is_less = self.unit == INPUT and not is_deep and self._refuses_steadily(ticket)
+        if is_shallow and self._marks:
             last = self._marks[-1]
             last.lost_s = self._depth.ran_over_s(last, ticket, rate=was, unit=INPUT)
         low, high, best, window_s = self._intersect(ticket, mean, refusal)
@@ -526,8 +528,7 @@ class Tracker:
         unit = self.unit
         per_s = self.rate / max(1e-9, mean[unit])
         shortest = max(_FIRST_HOLD_S, min(_HOLD_S, _FIRST_HOLD_REQUESTS / per_s))
-        hurry = 1.0 if unit != INPUT else 1.0 / max(1.0, per_s)
-        patience = 1.0 + hurry / (1.0 + per_s)  # no hurry where nothing can be found soon
+        patience = 1.0 + 1.0 / (1.0 + per_s)  # no hurry where nothing can be found soon
         longest = max(_HOLD_S, _HOLD_REQUESTS * self._cluster * patience / per_s)
         self._hold_s = min(_LONGEST_HOLD_S, max(shortest, min(longest, window_s)))
         unsure = 1.0 / max(1.0, min(window_s, _LONGEST_HOLD_S) * per_s)
