@@ -44,6 +44,7 @@ _PEAK = 2.5  # what was saved up is spent at this multiple of the rate: order su
 _DIP_S = 0.02  # a sender woken late may catch up by this much
 _LEAST_KEPT = 0.5  # of the rate, after one refusal: a competitor comes in lumps
 _SPARE = 2.0  # attempts' worth kept back after a refusal
+_SPARE_OF_SIZES = 1.5  # one that is bigger than thought
 _LEAST_SPARE = 0.5
 _SPARE_SHARE = 0.1  # of what the bucket holds, where that is less
 _LEAP = 1.6  # a probe that got this far has found a greater quota
@@ -537,6 +538,8 @@ class Tracker:
         self._probe = None
         passed = admitted[unit] - ticket.total[unit]
         spare = min(_SPARE, max(_LEAST_SPARE, _SPARE_SHARE * self._burst(self.rate) / mean[unit]))
+        if unit == INPUT:
+            spare = max(spare, _SPARE_OF_SIZES)
         left = self.rate * (now - ticket.sent) - passed - spare * mean[unit]
         self._level = min(left, 0.0)
         self._at = now

@@ -56,6 +56,7 @@ class Sender:
         self, world: World, path: Path, servers: list[Server], work: list[Row], *, most: int
     ) -> None:
         self._world, self._path, self._servers = world, path, servers
+        self._work = work
         self._ready = [(row.seq, row) for row in work]
         heapq.heapify(self._ready)
         self._left = len(work)
@@ -112,6 +113,11 @@ class Sender:
         if self._wake == when:
             self._wake = _NEVER
             self.pump()
+
+    def taken(self, start: float, end: float, what: Bucket) -> int:
+        """Requests, or input tokens, let in within."""
+        rows = [row for row in self._work if start <= row.admitted < end]
+        return sum(row.inputs for row in rows) if what is Bucket.INPUT else len(rows)
 
     def done(self, row: Row) -> None:
         """A row has its answer."""

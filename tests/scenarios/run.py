@@ -204,11 +204,11 @@ def _compare(scenario: Scenario, oracle: Sender, ours: Client) -> tuple[float, f
             took = ours.admitted[-1] if is_whole else LONGEST * oracle.finished[-1][0]
         return 100.0 * best / took, 100.0 * len(ours.refused) / len(ours.sent)
     share, refused = 1000.0, 0.0
+    what = scenario.shape.counts
     edges = [0.0, *(when for when, _ in scenario.shape.steps), scenario.seconds]
     for edge, end in pairwise(edges):
         start = edge + SETTLED_S
-        best = ours.between(oracle.admitted, start, end)
-        got = ours.between(ours.admitted, start, end)
+        best, got = oracle.taken(start, end, what), ours.taken(start, end, what)
         share = min(share, 100.0 * got / best)
         tries = ours.between(ours.sent, start, end)
         refused = max(refused, 100.0 * ours.between(ours.refused, start, end) / max(1, tries))

@@ -88,6 +88,12 @@ class Shape:
     steepest: float | None = None
     reserves: bool = True
 
+    @property
+    def counts(self) -> Bucket:
+        """What a share of the quota is measured in: input tokens where nothing else is limited."""
+        only_input = self.itpm is not None and self.rpm is None and self.otpm is None
+        return Bucket.INPUT if only_input else Bucket.REQUESTS
+
 
 class Answer(NamedTuple):
     """What a server says of one attempt."""
