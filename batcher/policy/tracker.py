@@ -366,7 +366,9 @@ class Tracker:
 
     def _left(self, ticket: Ticket, retry_after_s: float | None) -> float | None:
         """Units in the bucket at a refusal, when the server says exactly when to come back."""
-        if retry_after_s is None or retry_after_s == int(retry_after_s) or not self.is_on:
+        if retry_after_s is None or retry_after_s == int(retry_after_s):
+            return None
+        if not self.is_on or self.unit != INPUT:
             return None
         cost = ticket.cost[self.unit]
         return max(0.0, cost - self.rate * retry_after_s)
@@ -488,7 +490,8 @@ class Tracker:
     def _weigh(self, ticket: Ticket, mean: Sequence[float]) -> None:
         """A limit of tokens refuses in proportion to size, one of requests whatever comes."""
         size = ticket.cost[INPUT] / max(1e-9, mean[INPUT])
-        self._evidence[INPUT] += max(-1.0, min(1.0, math.log(max(1e-9, size))))
+        said = max(-1.0, min(1.0, math.log(max(1e-9, size))))
+        self._evidence[INPUT] = 0.9 * self._evidence[INPUT] + said
 
     def _surplus(self, rate: float) -> float:
         """Units the bucket held when the present probe began, if it refills at `rate`."""
@@ -538,7 +541,7 @@ class Tracker:
         self._probe = None
         passed = admitted[unit] - ticket.total[unit]
         spare = min(_SPARE, max(_LEAST_SPARE, _SPARE_SHARE * self._burst(self.rate) / mean[unit]))
-        if unit == INPUT:
+        if unit == INPUT and self._depth.seconds < SHALLOW_S:
             spare = max(spare, _SPARE_OF_SIZES)
         left = self.rate * (now - ticket.sent) - passed - spare * mean[unit]
         self._level = min(left, 0.0)
