@@ -125,22 +125,16 @@ class RecordSink:
 
 def _result(outcome: Outcome, reply: Reply) -> dict[str, Any]:
     last = outcome.attempts[-1] if outcome.attempts else None
-    usage = reply.usage
     return {
         "id": outcome.id,
         "line": outcome.line,
         "status": "ok",  # as text: an enum member takes orjson twice as long
         "text": reply.text,
         "stop_reason": reply.stop_reason,
-        "usage": {
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-            "cache_read_tokens": usage.cache_read_tokens,
-            "cache_write_tokens": usage.cache_write_tokens,
-        },
+        "usage": _usage(reply.usage),
         "model": reply.model,
         "attempts": last.number if last else 0,
-        "latency_s": int(last.latency_s * 1000 + 0.5) / 1000 if last else None,
+        "latency_s": _milli(last.latency_s) if last else None,
         "key": last.key if last else None,
         "request_id": reply.request_id,
         "finished_at": clock.stamp(),

@@ -18,7 +18,7 @@ from batcher.records import AuthStyle, Failure, KeyRef, Response, Wire
 from batcher.secret import Redactor, Secret
 from batcher.transport.deadline import Deadlines, late
 from batcher.transport.faults import NETWORK_FAULTS, failure_of
-from batcher.transport.request import ReadyRequest, common_headers
+from batcher.transport.request import Parcel, ReadyRequest, common_headers
 
 _MOST_BODY_BYTES = 256 * 1024 * 1024  # an answer is kilobytes; an endless one must not fill memory
 _KEEPALIVE_S = 30.0
@@ -81,7 +81,7 @@ class HttpTransport:
         route = self._routes.get((key.alias, key.base_url, wire.path))
         if (
             route is None
-            or route.given is not wire.headers
+            or not (route.given is wire.headers or route.given == wire.headers)
             or route.secret is not self._values.get(key.alias)
         ):
             route = self._route(wire, key)
@@ -92,7 +92,7 @@ class HttpTransport:
         try:
             response = await session.post(
                 route.url,
-                data=(headers, wire.body, route.pattern),
+                data=Parcel(headers, wire.body, route.pattern),
                 allow_redirects=False,
                 proxy=route.proxy,
             )

@@ -94,10 +94,37 @@ async def test_the_key_travels_in_one_header_only(auth: AuthStyle, name: str, va
             response = await http.send(WIRE, a_key("https://api.test"), deadline_s=5)
 
     assert isinstance(response, Response)
-    headers, *_ = mocked.calls[0].kwargs["data"]
+    headers = mocked.calls[0].kwargs["data"].headers
     assert headers[name] == value
     assert len([each for each in headers.values() if KEY in each]) == 1
     assert headers["User-Agent"] == "batcher/test"
+
+
+async def test_a_change_of_headers_key_or_server_holds_from_the_next_request_on() -> None:
+    keys = {"a": Secret(KEY)}
+    http = HttpTransport(
+        values=keys,
+        auth={"a": AuthStyle.X_API_KEY},
+        redactor=Redactor(),
+        connect_timeout_s=5.0,
+        user_agent="batcher/test",
+    )
+    other = Wire(path=WIRE.path, headers={"anthropic-beta": "b"}, body=b"{}")
+    with mocked_http() as mocked:
+        for host in ("one", "two"):
+            for _ in range(4):
+                mocked.post(f"https://{host}.test/v1/messages", payload={"ok": 1})
+        await http.send(WIRE, a_key("https://one.test"), deadline_s=5)
+        await http.send(other, a_key("https://one.test"), deadline_s=5)
+        keys["a"] = Secret("sk-another-key")
+        await http.send(other, a_key("https://one.test"), deadline_s=5)
+        await http.send(other, a_key("https://two.test"), deadline_s=5)
+    await http.close()
+
+    sent = [call.kwargs["data"].headers for call in mocked.calls]
+    assert [each["x-api-key"] for each in sent] == [KEY, KEY, "sk-another-key", "sk-another-key"]
+    assert [each.get("anthropic-beta") for each in sent] == [None, "b", "b", "b"]
+    assert [each["Host"] for each in sent] == ["one.test"] * 3 + ["two.test"]
 
 
 async def test_no_key_is_sent_where_none_is_wanted() -> None:
@@ -106,7 +133,7 @@ async def test_no_key_is_sent_where_none_is_wanted() -> None:
         async with transport(AuthStyle.NONE) as http:
             await http.send(WIRE, a_key("https://api.test"), deadline_s=5)
 
-    headers, *_ = mocked.calls[0].kwargs["data"]
+    headers = mocked.calls[0].kwargs["data"].headers
     assert not [value for value in headers.values() if KEY in value]
 
 
