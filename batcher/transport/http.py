@@ -17,29 +17,23 @@ from batcher.errors import ConfigError
 from batcher.records import AuthStyle, Failure, KeyRef, Response, Wire
 from batcher.secret import Redactor, Secret
 from batcher.transport.deadline import Deadlines, late
+from batcher.transport.exchange import Direct, Proxied, Way, common_headers
 from batcher.transport.faults import NETWORK_FAULTS, failure_of
-from batcher.transport.request import Parcel, ReadyRequest, common_headers
 
-_MOST_BODY_BYTES = 256 * 1024 * 1024  # an answer is kilobytes; an endless one must not fill memory
 _KEEPALIVE_S = 30.0
 _DNS_CACHE_S = 60
 
 
 class _Route(NamedTuple):
-    """Where requests with one key go, and what they share.
+    """Where requests with one key go.
 
     Attributes:
         given: The headers it was made from, and `secret` the key; it holds as long as both do.
-        headers: All but Content-Length.
-        pattern: What aiohttp makes of it, see request.Parcel.
     """
 
-    url: URL
-    proxy: URL | None
     given: Mapping[str, str]
     secret: Secret | None
-    headers: CIMultiDict[str]
-    pattern: dict[str, object]
+    way: Way
 
 
 class HttpTransport:
@@ -70,14 +64,14 @@ class HttpTransport:
         self._redactor = redactor
         self._user_agent = user_agent
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s)
+        self._connector: aiohttp.TCPConnector | None = None
         self._session: aiohttp.ClientSession | None = None
         self._deadlines: Deadlines | None = None
         self._routes: dict[tuple[str, str, str], _Route] = {}
-        self._proxies: dict[str, URL | None] = {}
+        self._proxies: dict[URL, URL | None] = {}  # by origin
 
     async def send(self, wire: Wire, key: KeyRef, *, deadline_s: float) -> Response | Failure:
         """One exchange within deadline_s; every fault of server or network is a value."""
-        session = self._session or self._open()
         route = self._routes.get((key.alias, key.base_url, wire.path))
         if (
             route is None
@@ -85,18 +79,10 @@ class HttpTransport:
             or route.secret is not self._values.get(key.alias)
         ):
             route = self._route(wire, key)
-        headers = route.headers.copy()
-        headers["Content-Length"] = str(len(wire.body))
         deadlines = self._deadlines or self._watch()
         task = deadlines.begin(deadline_s)
         try:
-            response = await session.post(
-                route.url,
-                data=Parcel(headers, wire.body, route.pattern),
-                allow_redirects=False,
-                proxy=route.proxy,
-            )
-            body = await _read(response)
+            answer = await route.way.ask(wire.body)
         except NETWORK_FAULTS as fault:
             return self._masked(failure_of(fault))
         except asyncio.CancelledError:
@@ -106,15 +92,18 @@ class HttpTransport:
         finally:
             deadlines.end(task)
         return Response(
-            status=response.status, headers=response.headers, body=self._redactor.clean(body)
+            status=answer.status, headers=answer.headers, body=self._redactor.clean(answer.body)
         )
 
     async def close(self) -> None:
         """Let the connections go."""
+        self._routes.clear()
         if self._session is not None:
             await self._session.close()
             self._session = None
-            self._routes.clear()
+        if self._connector is not None:
+            await self._connector.close()
+            self._connector = None
         if self._deadlines is not None:
             self._deadlines.close()
             self._deadlines = None
@@ -123,23 +112,30 @@ class HttpTransport:
         self._deadlines = Deadlines()
         return self._deadlines
 
-    def _open(self) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            limit=0, ttl_dns_cache=_DNS_CACHE_S, keepalive_timeout=_KEEPALIVE_S
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            timeout=self._timeout,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            request_class=ReadyRequest,
-        )
-        return self._session
+    def _way(self, url: URL, headers: CIMultiDict[str]) -> Way:
+        connector = self._connector
+        if connector is None:
+            connector = self._connector = aiohttp.TCPConnector(
+                limit=0, ttl_dns_cache=_DNS_CACHE_S, keepalive_timeout=_KEEPALIVE_S
+            )
+        origin = url.origin()
+        if origin not in self._proxies:
+            self._proxies[origin] = _proxy_for(url)
+        proxy = self._proxies[origin]
+        if proxy is None:
+            return Direct(connector, url, headers, timeout=self._timeout)
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                connector_owner=False,
+                timeout=self._timeout,
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return Proxied(self._session, url, headers, proxy=proxy)
 
     def _route(self, wire: Wire, key: KeyRef) -> _Route:
         """Everything of a request that is the same for the next one with this key."""
         url = _url(key.base_url, wire.path)
-        if key.base_url not in self._proxies:
-            self._proxies[key.base_url] = _proxy_for(url)
         headers = common_headers(url)
         headers.update(wire.headers)
         headers["User-Agent"] = self._user_agent
@@ -149,8 +145,11 @@ class HttpTransport:
             headers["Authorization"] = f"Bearer {secret.reveal()}"
         elif secret is not None and style is AuthStyle.X_API_KEY:
             headers["x-api-key"] = secret.reveal()
-        route = _Route(url, self._proxies[key.base_url], wire.headers, secret, headers, {})
-        self._routes[key.alias, key.base_url, wire.path] = route
+        try:
+            way = self._way(url, headers)
+        except ValueError as fault:
+            raise ConfigError(f"request.headers: {fault}") from fault
+        route = self._routes[key.alias, key.base_url, wire.path] = _Route(wire.headers, secret, way)
         return route
 
     def _masked(self, failure: Failure) -> Failure:
@@ -172,22 +171,6 @@ def _url(base_url: str, path: str) -> URL:
             f"request.base_url {base_url!r} needs a scheme and a host, as in https://host/v1"
         )
     return url
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The whole body; the connection is free again, or closed, when this ends."""
-    length = response.content_length
-    if length is not None and length <= _MOST_BODY_BYTES:
-        return await response.read()
-    chunks = []
-    size = 0
-    async with response:
-        async for chunk in response.content.iter_any():
-            size += len(chunk)
-            if size > _MOST_BODY_BYTES:
-                raise ValueError(f"the answer is larger than {_MOST_BODY_BYTES} bytes")
-            chunks.append(chunk)
-    return b"".join(chunks)
 
 
 def _proxy_for(url: URL) -> URL | None:

@@ -3,8 +3,10 @@
 import asyncio
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from email import message_from_bytes
+from email.message import Message
 from socket import SO_LINGER, SOL_SOCKET
 
 import aiohttp
@@ -19,6 +21,7 @@ from tests.support.aioresponses_shim import mocked_http
 KEY = "sk-ant-api03-canary-canary-canary"
 WIRE = Wire(path="/v1/messages", headers={"content-type": "application/json"}, body=b"{}")
 OK = b"HTTP/1.1 200 OK\r\n"
+OK_EMPTY = OK + b"connection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 @asynccontextmanager
@@ -44,14 +47,25 @@ def a_key(base_url: str) -> KeyRef:
     return KeyRef(alias="a", scope="a", base_url=base_url)
 
 
+@pytest.fixture
+def _proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There aiohttp's session does the work, and aioresponses stands in for it."""
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://proxy.test:3128")
+
+
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def serving(serve: Serve) -> AsyncIterator[str]:
+async def serving(serve: Serve, heads: list[Message] | None = None) -> AsyncIterator[str]:
+    """A server; it notes the heads of requests."""
+
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await reader.read(65536)
+            request = await reader.read(65536)
+            if heads is not None:
+                heads.append(message_from_bytes(request.split(b"\r\n", 1)[1]))
             await serve(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
@@ -83,21 +97,42 @@ async def sent_to(serve: Serve, *, deadline_s: float = 5.0) -> Response | Failur
         return await http.send(WIRE, a_key(url), deadline_s=deadline_s)
 
 
-@pytest.mark.parametrize(
-    ("auth", "name", "value"),
-    [(AuthStyle.X_API_KEY, "x-api-key", KEY), (AuthStyle.BEARER, "Authorization", f"Bearer {KEY}")],
-)
-async def test_the_key_travels_in_one_header_only(auth: AuthStyle, name: str, value: str) -> None:
+_STYLES = [
+    (AuthStyle.X_API_KEY, "x-api-key", KEY),
+    (AuthStyle.BEARER, "Authorization", f"Bearer {KEY}"),
+    (AuthStyle.NONE, "x-api-key", None),
+]
+
+
+@pytest.mark.parametrize(("auth", "name", "value"), _STYLES)
+async def test_the_key_travels_in_one_header_only(
+    auth: AuthStyle, name: str, value: str | None
+) -> None:
+    heads: list[Message] = []
+    async with serving(says(OK_EMPTY), heads) as url, transport(auth) as http:
+        assert isinstance(await http.send(WIRE, a_key(url), deadline_s=5), Response)
+
+    assert_key(heads[0], name, value)
+
+
+@pytest.mark.usefixtures("_proxy")
+@pytest.mark.parametrize(("auth", "name", "value"), _STYLES)
+async def test_behind_a_proxy_too(auth: AuthStyle, name: str, value: str | None) -> None:
     with mocked_http() as mocked:
         mocked.post("https://api.test/v1/messages", payload={"ok": 1})
         async with transport(auth) as http:
             response = await http.send(WIRE, a_key("https://api.test"), deadline_s=5)
 
     assert isinstance(response, Response)
-    headers = mocked.calls[0].kwargs["data"].headers
-    assert headers[name] == value
-    assert len([each for each in headers.values() if KEY in each]) == 1
+    assert str(mocked.calls[0].kwargs["proxy"]) == "http://proxy.test:3128"
+    assert_key(mocked.calls[0].kwargs["headers"], name, value)
+
+
+def assert_key(headers: Mapping[str, str] | Message, name: str, value: str | None) -> None:
+    assert headers.get(name) == value
+    assert len([each for each in headers.values() if KEY in each]) == (value is not None)
     assert headers["User-Agent"] == "batcher/test"
+    assert headers["content-type"] == "application/json"
 
 
 async def test_a_change_of_headers_key_or_server_holds_from_the_next_request_on() -> None:
@@ -110,31 +145,25 @@ async def test_a_change_of_headers_key_or_server_holds_from_the_next_request_on(
         user_agent="batcher/test",
     )
     other = Wire(path=WIRE.path, headers={"anthropic-beta": "b"}, body=b"{}")
-    with mocked_http() as mocked:
-        for host in ("one", "two"):
-            for _ in range(4):
-                mocked.post(f"https://{host}.test/v1/messages", payload={"ok": 1})
-        await http.send(WIRE, a_key("https://one.test"), deadline_s=5)
-        await http.send(other, a_key("https://one.test"), deadline_s=5)
+    sent: list[Message] = []
+    async with serving(says(OK_EMPTY), sent) as one, serving(says(OK_EMPTY), sent) as two:
+        await http.send(WIRE, a_key(one), deadline_s=5)
+        await http.send(other, a_key(one), deadline_s=5)
         keys["a"] = Secret("sk-another-key")
-        await http.send(other, a_key("https://one.test"), deadline_s=5)
-        await http.send(other, a_key("https://two.test"), deadline_s=5)
+        await http.send(other, a_key(one), deadline_s=5)
+        await http.send(other, a_key(two), deadline_s=5)
     await http.close()
 
-    sent = [call.kwargs["data"].headers for call in mocked.calls]
     assert [each["x-api-key"] for each in sent] == [KEY, KEY, "sk-another-key", "sk-another-key"]
     assert [each.get("anthropic-beta") for each in sent] == [None, "b", "b", "b"]
-    assert [each["Host"] for each in sent] == ["one.test"] * 3 + ["two.test"]
+    assert [f"http://{each['Host']}" for each in sent] == [one] * 3 + [two]
 
 
-async def test_no_key_is_sent_where_none_is_wanted() -> None:
-    with mocked_http() as mocked:
-        mocked.post("https://api.test/v1/messages", payload={"ok": 1})
-        async with transport(AuthStyle.NONE) as http:
-            await http.send(WIRE, a_key("https://api.test"), deadline_s=5)
-
-    headers = mocked.calls[0].kwargs["data"].headers
-    assert not [value for value in headers.values() if KEY in value]
+async def test_a_header_that_cannot_be_sent_names_the_setting() -> None:
+    wire = Wire(path=WIRE.path, headers={"x-mine": "a\r\nb"}, body=b"{}")
+    async with transport() as http:
+        with pytest.raises(ConfigError, match=r"request\.headers.*x-mine"):
+            await http.send(wire, a_key("http://host.test"), deadline_s=5)
 
 
 async def test_the_body_comes_back_whole_with_the_key_masked() -> None:
