@@ -134,6 +134,7 @@ def make_transport(
         auth={key.ref.alias: key.auth for key in keys},
         redactor=redactor,
         connect_timeout_s=job.patience.connect_timeout_s,
+        first_byte_s=job.patience.first_byte_s,
         user_agent=f"batcher/{__version__}",
     )
 

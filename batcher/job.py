@@ -146,6 +146,9 @@ class Patience(_Section):
     """Whole attempt: connecting, sending, waiting, reading."""
     connect_timeout_s: float = Field(default=10.0, gt=0)
     """Connecting, TLS included."""
+    first_byte_s: float | None = Field(default=None, gt=0)
+    """From sending to the first byte of the answer; left out, only the whole attempt is bounded.
+    Mostly for streamed answers: others begin when they are complete."""
     backoff: Literal["exponential", "linear"] = "exponential"
     """How the delay grows from try to try; full jitter either way."""
     backoff_base_s: float = Field(default=0.5, ge=0)

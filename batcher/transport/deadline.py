@@ -30,6 +30,11 @@ class Deadlines:
             self._look_at(due)
         return task
 
+    def extend(self, task: asyncio.Task[object], due: float) -> None:
+        """Move a task's deadline to a later moment of the loop's time."""
+        if task in self._due:
+            self._due[task] = due
+
     def end(self, task: asyncio.Task[object]) -> None:
         """The task is done with what had the deadline, however it ended."""
         self._due.pop(task, None)
@@ -65,6 +70,27 @@ class Deadlines:
             self._look_at(max(min(self._due.values()), now + _LOOK_AGAIN_S))
 
 
-def late(seconds: float) -> Failure:
+class Begin:
+    """Gives an exchange the rest of its time once the answer has begun.
+
+    Attributes:
+        has_come: Whether it has.
+    """
+
+    __slots__ = ("_deadlines", "_due", "_task", "has_come")
+
+    def __init__(self, deadlines: Deadlines, task: asyncio.Task[object], *, due: float) -> None:
+        self._deadlines = deadlines
+        self._task = task
+        self._due = due
+        self.has_come = False
+
+    def __call__(self) -> None:
+        """The head of the answer is here."""
+        self.has_come = True
+        self._deadlines.extend(self._task, self._due)
+
+
+def late(seconds: float, *, what: str = "whole answer") -> Failure:
     """What an exchange that was cut short ends in."""
-    return Failure(kind=FailureKind.TIMEOUT, message=f"no whole answer within {seconds:g} s")
+    return Failure(kind=FailureKind.TIMEOUT, message=f"no {what} within {seconds:g} s")

@@ -7,7 +7,7 @@ and the parser. That takes a third off the instructions of a whole request, ours
 (measured 2026-11). Behind a proxy the session does its work: tunnels have cases of their own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 import aiohttp
@@ -31,8 +31,8 @@ class Answer(NamedTuple):
 class Way(Protocol):
     """How bodies get to one URL with one set of headers."""
 
-    async def ask(self, body: bytes) -> Answer:
-        """Send a body and read the whole answer.
+    async def ask(self, body: bytes, begun: Callable[[], None] | None = None) -> Answer:
+        """Send a body and read the whole answer; `begun` is called when its head is here.
 
         Raises:
             aiohttp.ClientError, OSError, EOFError, ValueError: A fault of server or network.
@@ -66,7 +66,7 @@ class Direct:
         self._target = aiohttp.ClientRequest("POST", url)  # tells the connector where; never sent
         self._head = _head(url, headers)
 
-    async def ask(self, body: bytes) -> Answer:
+    async def ask(self, body: bytes, begun: Callable[[], None] | None = None) -> Answer:
         """See Way.ask."""
         try:
             connection = await self._connector.connect(
@@ -91,6 +91,8 @@ class Direct:
                 status = message.code
                 if status >= _FIRST_FINAL or status == _SWITCHING:
                     break
+            if begun is not None:
+                begun()
             answer = content.read_nowait() if content.is_eof() else await _all(content)
         except HttpProcessingError as fault:
             connection.close()
@@ -120,11 +122,13 @@ class Proxied:
         self._headers = headers
         self._proxy = proxy
 
-    async def ask(self, body: bytes) -> Answer:
+    async def ask(self, body: bytes, begun: Callable[[], None] | None = None) -> Answer:
         """See Way.ask."""
         async with self._session.post(
             self._url, data=body, headers=self._headers, proxy=self._proxy, allow_redirects=False
         ) as response:
+            if begun is not None:
+                begun()
             return Answer(response.status, response.headers, await _all(response.content))
 
 

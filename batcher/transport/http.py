@@ -16,7 +16,7 @@ from yarl import URL
 from batcher.errors import ConfigError
 from batcher.records import AuthStyle, Failure, KeyRef, Response, Wire
 from batcher.secret import Redactor, Secret
-from batcher.transport.deadline import Deadlines, late
+from batcher.transport.deadline import Begin, Deadlines, late
 from batcher.transport.exchange import Direct, Proxied, Way, common_headers
 from batcher.transport.faults import NETWORK_FAULTS, failure_of
 
@@ -44,6 +44,7 @@ class HttpTransport:
         auth: Alias to how its key travels.
         redactor: Masks keys in what comes back.
         connect_timeout_s: Connecting, TLS included.
+        first_byte_s: From sending to the head of the answer; None: only the whole is bounded.
         user_agent: What the server's operator sees.
 
     Honours HTTPS_PROXY, HTTP_PROXY, NO_PROXY and (through OpenSSL) SSL_CERT_FILE. Redirects
@@ -57,11 +58,13 @@ class HttpTransport:
         auth: Mapping[str, AuthStyle],
         redactor: Redactor,
         connect_timeout_s: float,
+        first_byte_s: float | None = None,
         user_agent: str,
     ) -> None:
         self._values = values
         self._auth = auth
         self._redactor = redactor
+        self._first_byte_s = first_byte_s
         self._user_agent = user_agent
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s)
         self._connector: aiohttp.TCPConnector | None = None
@@ -80,13 +83,22 @@ class HttpTransport:
         ):
             route = self._route(wire, key)
         deadlines = self._deadlines or self._watch()
-        task = deadlines.begin(deadline_s)
+        first_s = self._first_byte_s
+        begin: Begin | None = None
+        if first_s is None or first_s >= deadline_s:
+            task = deadlines.begin(deadline_s)
+        else:
+            task = deadlines.begin(first_s)
+            due = asyncio.get_running_loop().time() + deadline_s
+            begin = Begin(deadlines, task, due=due)
         try:
-            answer = await route.way.ask(wire.body)
+            answer = await route.way.ask(wire.body, begin)
         except NETWORK_FAULTS as fault:
             return self._masked(failure_of(fault))
         except asyncio.CancelledError:
             if deadlines.took(task):
+                if first_s is not None and begin is not None and not begin.has_come:
+                    return late(first_s, what="beginning of an answer")
                 return late(deadline_s)
             raise
         finally:

@@ -35,6 +35,7 @@ async def transport(
         auth={"a": auth},
         redactor=redactor,
         connect_timeout_s=settings.get("connect_timeout_s", 5.0),
+        first_byte_s=settings.get("first_byte_s"),
         user_agent="batcher/test",
     )
     try:
@@ -231,6 +232,24 @@ async def test_a_byte_a_second_does_not_outlast_the_deadline() -> None:
 
     assert isinstance(failure, Failure)
     assert failure.kind is FailureKind.TIMEOUT
+
+
+@pytest.mark.parametrize(("first_after_s", "kind"), [(5, None), (15, FailureKind.TIMEOUT)])
+async def test_an_answer_must_begin_in_time_and_then_has_the_whole_deadline(
+    first_after_s: float, kind: FailureKind | None
+) -> None:
+    async def slow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(first_after_s)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{")
+        await asyncio.sleep(40)
+        writer.write(b"}")
+
+    async with serving(slow) as url, transport(first_byte_s=10.0) as http:
+        came = await http.send(WIRE, a_key(url), deadline_s=60.0)
+
+    assert (came.kind if isinstance(came, Failure) else None) is kind
+    if isinstance(came, Failure):
+        assert came.message == "no beginning of an answer within 10 s"
 
 
 async def test_a_port_nobody_listens_on_is_a_connection_failure() -> None:
