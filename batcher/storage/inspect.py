@@ -3,13 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import orjson
-
 from batcher.records import Status, record
 from batcher.storage.faults import storage_error
+from batcher.storage.record_line import head_of
 from batcher.storage.results import FAILURES, RESULTS
-
-_STATUSES = {status.value: status for status in Status}
 
 
 @record
@@ -62,21 +59,11 @@ def _judged(number: int, offset: int, raw: bytes) -> Inspected:
     def odd(why: str) -> Inspected:
         return Inspected(number=number, offset=offset, raw=raw, why_odd=why)
 
-    try:
-        value = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        return odd(f"not valid JSON: {error.msg}" if raw.strip() else "blank")
-    if not isinstance(value, dict):
-        return odd("not a JSON object")
-    line, status, row_id = value.get("line"), value.get("status"), value.get("id")
-    if type(line) is not int or line < 1:
-        return odd("without a line number")
-    if not isinstance(status, str) or status not in _STATUSES:
-        return odd("without a known status")
-    if not isinstance(row_id, str):
-        return odd("without an id")
+    head = head_of(raw)
+    if isinstance(head, str):
+        return odd(head)
     if not raw.endswith(b"\n"):
         return odd("without its line end")
     return Inspected(
-        number=number, offset=offset, raw=raw, line=line, id=row_id, status=_STATUSES[status]
+        number=number, offset=offset, raw=raw, line=head.line, id=head.id, status=head.status
     )

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-import orjson
-
 from batcher.records import Fingerprint, Status
 from batcher.storage.faults import storage_error
+from batcher.storage.record_line import head_of
 from batcher.storage.results import FAILURES, RESULTS
 from batcher.storage.tail import sound_end
 
@@ -203,16 +202,8 @@ def _short(digits: bytes) -> int:
 
 def _parsed(line: bytes) -> tuple[int, int]:
     """Line number and status code of a record read whole; code 0 when it is none."""
-    try:
-        value = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return 0, 0
-    if not isinstance(value, dict):
-        return 0, 0
-    number, status = value.get("line"), value.get("status")
-    if type(number) is not int or number < 1 or not isinstance(status, str):
-        return 0, 0
-    return number, _CODES.get(status.encode(errors="replace"), 0)
+    head = head_of(line)
+    return (0, 0) if isinstance(head, str) else (head.line, _CODE_OF[head.status])
 
 
 def _has_holes(path: Path) -> bool:

@@ -1,7 +1,6 @@
 """What to do with the end of a file whose writer was cut off in the middle of a line."""
 
 import os
-from contextlib import suppress
 from pathlib import Path
 
 import orjson
@@ -9,6 +8,7 @@ import orjson
 from batcher.records import record
 from batcher.storage.faults import storage_error
 from batcher.storage.quarantine import quarantine
+from batcher.storage.record_line import head_of
 
 _BLOCK = 1 << 20
 
@@ -29,11 +29,11 @@ class Repair:
 
 
 def repair_tail(path: Path) -> Repair | None:
-    """Make a file of JSON objects end in a whole line, losing nothing that is whole.
+    """Make a file of records end in a whole one, losing nothing that is whole.
 
-    A last object that only lacks its newline gets it. Anything else after the last whole
-    line (half a record, NULs after power loss, garbage) is moved to quarantine.jsonl beside
-    the file; so are whole lines at the very end that are not JSON objects.
+    A last record that only lacks its newline gets it. Anything after the last whole record
+    (half of one, NULs after power loss, garbage, JSON that is none) is moved to
+    quarantine.jsonl beside the file.
 
     Returns:
         What was done, or None when there was nothing to do.
@@ -69,12 +69,12 @@ def sound_end(path: Path) -> int:
 
 
 def _sound_end(fd: int) -> tuple[int, bool]:
-    """Offset after the last JSON object and its newline, and whether it has that newline."""
+    """Offset after the last record and its newline, and whether it has that newline."""
     end = before = os.fstat(fd).st_size
     start = size = 0
     while before and not size:  # walk back over whatever is no record
         start = _line_start(fd, before)
-        size = _object_size(os.pread(fd, before - start, start))
+        size = _record_size(os.pread(fd, before - start, start))
         before = start
     if not size:
         return 0, True
@@ -112,28 +112,26 @@ def _line_start(fd: int, end: int) -> int:
     return 0
 
 
-def _object_size(line: bytes) -> int:
-    """Length of the JSON object these bytes begin with; 0 for none.
+def _record_size(line: bytes) -> int:
+    """Length of the record these bytes begin with; 0 for none.
 
-    What follows the object may be anything: a record that lost its newline and has garbage
-    after it is still a whole record.
+    What follows it may be anything: a record that lost its newline and has garbage after it is
+    still a whole record.
     """
     if not line.startswith(b"{"):
         return 0
-    try:
-        orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return _leading_object_size(line)
-    return len(line.rstrip())
+    whole = line.rstrip()
+    if isinstance(head_of(whole), str):
+        whole = _leading_document(line)
+    return 0 if isinstance(head_of(whole), str) else len(whole)
 
 
-def _leading_object_size(line: bytes) -> int:
+def _leading_document(line: bytes) -> bytes:
     text = line.decode("utf-8", "replace")
     try:
         orjson.loads(text)
     except orjson.JSONDecodeError as error:
         head = text[: error.pos].encode()  # the parser stops right after a whole document
-        with suppress(orjson.JSONDecodeError):
-            if line.startswith(head) and orjson.loads(head) is not None:
-                return len(head.rstrip())
-    return 0
+        if line.startswith(head):
+            return head.rstrip()
+    return b""

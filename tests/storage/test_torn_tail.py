@@ -15,7 +15,18 @@ from batcher.storage.tail import repair_tail
 from tests.storage.contract import an_outcome
 
 HALF = b'{"id":"r-9","line":9,"status":"ok","text":"hal'
-GARBAGE = [b"", b"\0" * 40, b"\0\n", HALF, HALF + b"\n", b"\xff\xfe garbage", b"]\n{\n", b"\n\n"]
+GARBAGE = [
+    b"",
+    b"\0" * 40,
+    b"\0\n",
+    HALF,
+    HALF + b"\n",
+    b"\xff\xfe garbage",
+    b"]\n{\n",
+    b"\n\n",
+    b"{}\n",
+    b"{}",
+]
 THOROUGH = [b"", HALF]
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -96,7 +107,9 @@ def test_what_is_whole_is_left_alone(whole: tuple[Path, list[bytes]]) -> None:
     assert not path.with_name("quarantine.jsonl").exists()
 
 
-@pytest.mark.parametrize("data", [b"", b"\n", b"{", b"garbage", b"\0" * 5000, b"[1]\n", b"1"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\n", b"{", b"garbage", b"\0" * 5000, b"[1]\n", b"1", b"{}\n"]
+)
 def test_a_file_without_any_record_becomes_empty(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / RESULTS
     path.write_bytes(data)
