@@ -46,6 +46,10 @@ class Settled(Protocol):
         """Whether this line has its record."""
         ...
 
+    def has_all(self, first: int, last: int) -> bool:
+        """Whether each of these lines has its record; False where that is not known at once."""
+        ...
+
     def add(self, line: int, status: Status) -> object:
         """Note a record just written."""
         ...

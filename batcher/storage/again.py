@@ -29,6 +29,10 @@ class OnlyThese:
     def __contains__(self, line: int) -> bool:
         return line not in self._lines or line in self._ledger
 
+    def has_all(self, first: int, last: int) -> bool:
+        """Whether a run may leave out each of these lines."""
+        return all(line in self for line in range(first, last + 1))
+
     def add(self, line: int, status: Status) -> None:
         """Note a record just written."""
         self._ledger.add(line, status)

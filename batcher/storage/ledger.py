@@ -68,6 +68,10 @@ class Ledger:
         marks = self._marks
         return marks[line] != 0 if line < len(marks) else line in self._far
 
+    def has_all(self, first: int, last: int) -> bool:
+        """Whether each of these lines has its record."""
+        return last < len(self._marks) and self._marks.find(0, first, last + 1) < 0
+
     def status(self, line: int) -> Status | None:
         """The status of this line's record, or None while it has none."""
         code = self._marks[line] if line < len(self._marks) else self._far.get(line, 0)

@@ -1,11 +1,13 @@
 """Blocks of bytes cut into numbered lines, in memory that does not grow with the input."""
 
-from collections.abc import Container, Iterator
+import re
+from collections.abc import Iterator
 
 from batcher.ports import Settled
 
 MAX_LINE_BYTES = 64 << 20
 _SPACE = ord(" ")
+_MAY_BE_BLANK = re.compile(rb"\n[\x00- ]")
 
 
 class LineCutter:
@@ -22,13 +24,14 @@ class LineCutter:
         self._held = 0  # their size; may exceed what is kept of them
 
     def feed(
-        self, block: bytes, *, skip: Settled | Container[int] = ()
+        self, block: bytes, *, skip: Settled | None = None
     ) -> Iterator[tuple[int, bytes | None]]:
         """Number and bytes of each line that this block completes, blank ones left out.
 
         Args:
             block: What comes next.
-            skip: Lines to leave out unseen, which costs a third.
+            skip: Lines to leave out unseen; where it knows all lines of a block, that costs a
+                hundredth.
 
         Yields:
             None instead of bytes for a line longer than max_line_bytes.
@@ -37,11 +40,18 @@ class LineCutter:
         if not start:
             self._hold(block)
             return
-        yield from (each for each in self.flush(block[: start - 1]) if each[0] not in skip)
+        for each in self.flush(block[: start - 1]):
+            if skip is None or each[0] not in skip:
+                yield each
+        lines = block.count(b"\n", start)
+        if lines and skip is not None and skip.has_all(self.number + 1, self.number + lines):
+            self.number += lines
+            self._hold(block[block.rfind(b"\n") + 1 :])
+            return
         find, number = block.find, self.number
         while end := find(b"\n", start) + 1:
             number += 1
-            if number not in skip:
+            if skip is None or number not in skip:
                 line = block[start : end - 1]
                 if line and not line.isspace():
                     yield number, line if len(line) <= self._max else None
@@ -50,12 +60,15 @@ class LineCutter:
         self._hold(block[start:])
 
     def count(self, block: bytes) -> int:
-        """How many lines `feed` would have given, at a third of its cost."""
+        """How many lines `feed` would have given, at a tenth of its cost."""
         start = block.find(b"\n") + 1
         if not start:
             self._hold(block)
             return 0
         lines = sum(1 for _ in self.flush(block[: start - 1]))
+        if not _MAY_BE_BLANK.search(block, start - 1):
+            self._hold(block[block.rfind(b"\n") + 1 :])
+            return lines + block.count(b"\n", start)
         find = block.find
         while end := find(b"\n", start) + 1:
             # Above the space are all bytes that a line of JSON begins with.

@@ -76,6 +76,9 @@ class ListSink:
 class ListIndex(set[int]):
     """Implements ports.Settled."""
 
+    def has_all(self, first: int, last: int) -> bool:
+        return all(line in self for line in range(first, last + 1))
+
     def add(self, line: int, status: Status = Status.OK) -> None:
         super().add(line)
 
