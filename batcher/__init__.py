@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from batcher.launch import arun, run, stream
     from batcher.load import load
     from batcher.records import Failure, FailureKind, Outcome, Reply, Status, Summary, Usage
+    from batcher.resume import Way
 
 __all__ = [
     "BatcherError",
@@ -60,6 +61,7 @@ __all__ = [
     "StorageError",
     "Summary",
     "Usage",
+    "Way",
     "arun",
     "load",
     "run",
@@ -72,6 +74,7 @@ _HOMES = {
     "launch": {"arun", "run", "stream"},
     "load": {"load"},
     "records": {"Failure", "FailureKind", "Outcome", "Reply", "Status", "Summary", "Usage"},
+    "resume": {"Way"},
 }
 
 

@@ -69,25 +69,33 @@ def execute(
     return run_to_end(lambda: launch(job, rows=rows, fresh=fresh, way=way, retry=retry, show=show))
 
 
-def run(job: Job, rows: Rows | None = None) -> Summary:
+def run(
+    job: Job, rows: Rows | None = None, *, way: Way = Way.REFUSE, fresh: bool = False
+) -> Summary:
     """Run a job to its end and say how it went; the same call again goes on where it stopped.
 
     Args:
         job: What to do.
         rows: Rows (one dict each) in place of the job's input; on resume the same rows again.
+        way: What to do when the directory was begun with other settings or another input.
+        fresh: Start over in a new directory beside the old one, which stays as it is.
 
     Raises:
         BatcherError: An operator's fault; the message names the fix.
     """
-    return execute(job, rows=rows)
+    return execute(job, rows=rows, way=way, fresh=fresh)
 
 
-async def arun(job: Job, rows: Rows | None = None) -> Summary:
+async def arun(
+    job: Job, rows: Rows | None = None, *, way: Way = Way.REFUSE, fresh: bool = False
+) -> Summary:
     """`run` for callers that have an event loop."""
-    return await launch(job, rows=rows)
+    return await launch(job, rows=rows, way=way, fresh=fresh)
 
 
-async def stream(job: Job, rows: Rows | None = None) -> AsyncIterator[Outcome]:
+async def stream(
+    job: Job, rows: Rows | None = None, *, way: Way = Way.REFUSE, fresh: bool = False
+) -> AsyncIterator[Outcome]:
     """Run a job and yield each outcome as it gets its record, in completion order.
 
     Rows settled by an earlier run are not yielded again. Leaving the loop early drains
@@ -96,6 +104,8 @@ async def stream(job: Job, rows: Rows | None = None) -> AsyncIterator[Outcome]:
     Args:
         job: What to do.
         rows: Rows (one dict each) in place of the job's input.
+        way: What to do when the directory was begun with other settings or another input.
+        fresh: Start over in a new directory beside the old one, which stays as it is.
 
     Raises:
         BatcherError: An operator's fault; the message names the fix.
@@ -113,7 +123,9 @@ async def stream(job: Job, rows: Rows | None = None) -> AsyncIterator[Outcome]:
             await read.wait()
 
     # A TaskGroup cannot span the yields of a generator that its caller may abandon.
-    work = asyncio.ensure_future(launch(job, rows=rows, listener=listen, brake=brake))
+    work = asyncio.ensure_future(
+        launch(job, rows=rows, fresh=fresh, way=way, listener=listen, brake=brake)
+    )
     work.add_done_callback(lambda _: unread.put_nowait(None))
     try:
         while (outcome := await unread.get()) is not None:

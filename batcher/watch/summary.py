@@ -42,7 +42,7 @@ def print_summary(summary: Summary, tally: Tally, *, console: Console) -> None:
     per_s = summary.answered / summary.seconds if summary.seconds > 0 else 0.0
     table.add_row("time", _duration(summary.seconds), f"{per_s:.1f} rows/s")
     again = summary.requests - summary.answered
-    extra = f"{again:,} more than rows" if again > 0 else ""
+    extra = f"{again:,} more than rows" if again > 0 and summary.answered else ""
     table.add_row("requests", f"{summary.requests:,}", extra)
     usage = summary.usage
     cached = f"{usage.cache_read_tokens:,} more from cache" if usage.cache_read_tokens else ""
