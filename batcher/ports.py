@@ -81,6 +81,10 @@ class Provider(Protocol):
         """What the rate-limit headers say; epoch_s turns reset dates into seconds."""
         ...
 
+    def account(self, headers: Mapping[str, str]) -> str | None:
+        """Whose budget the server says a request drew on, or None."""
+        ...
+
 
 class Transport(Protocol):
     """Moves bytes; the only seam that touches a socket."""

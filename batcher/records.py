@@ -303,6 +303,7 @@ class Feedback:
         quotas: What the response's headers said.
         retry_after_s: Seconds the server asked for, or None.
         limit_hint: A limit named in the text of a 429.
+        account: Whose budget the server says it drew on, or None.
     """
 
     signal: Signal
@@ -311,6 +312,7 @@ class Feedback:
     quotas: Sequence[Quota] = ()
     retry_after_s: float | None = None
     limit_hint: Quota | None = None
+    account: str | None = None
 
 
 @record

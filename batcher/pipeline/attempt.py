@@ -77,8 +77,15 @@ def understood(
     else:
         body, result = response.body, provider.decode(response)
         quotas = provider.quotas(response.headers, epoch_s=clock.epoch())
+        account = provider.account(response.headers)
         if isinstance(result, Reply):
-            feedback = Feedback(signal=_OK, latency_s=latency_s, usage=result.usage, quotas=quotas)
+            feedback = Feedback(
+                signal=_OK,
+                latency_s=latency_s,
+                usage=result.usage,
+                quotas=quotas,
+                account=account,
+            )
         else:
             feedback = Feedback(
                 signal=_SIGNALS.get(result.kind, _NEUTRAL),
@@ -87,6 +94,7 @@ def understood(
                 quotas=quotas,
                 retry_after_s=result.retry_after_s,
                 limit_hint=result.limit_hint,
+                account=account,
             )
     return Exchange(
         result=result, body=body, feedback=feedback, sent_at=sent_at, latency_s=latency_s

@@ -1,5 +1,7 @@
 """Whether two keys that should have a budget each really share one.
 
+A server may say whose budget a request drew on; then two answers are enough. Else:
+
 A bucket whose readings we see says how much everybody took from it: what it lost, and what
 flowed in meanwhile. What our key did not take, others did. When that follows what another of
 our keys took, request by request, the two draw on one budget: the slope of the one over the
@@ -91,6 +93,7 @@ class Sharing:
         self._tokens_seen = self._chars_seen = 0.0
         self._meters = [{bucket: _Meter() for bucket in _LEAST} for _ in range(count)]
         self._told: set[tuple[int, int]] = set()
+        self._accounts: dict[str, set[int]] = {}
 
     def sent(self, scope: str, chars: int, *, now: float) -> Mark:
         """Note a request that is sent now, so long a prompt; returns what `settled` wants back."""
@@ -115,6 +118,8 @@ class Sharing:
             self._tokens_seen += usage.input_tokens + usage.cache_write_tokens
             self._chars_seen += mark.own_chars
         found: list[SharedQuotaSuspected] = []
+        if feedback.account is not None:
+            found += self._met(own, feedback.account)
         for quota in feedback.quotas:
             if quota.bucket in _LEAST and self._read(own, mark, quota):
                 found += self._judge(own, quota.bucket)
@@ -127,6 +132,24 @@ class Sharing:
         ):
             found += self._judge(own, hint.bucket)
         return found
+
+    def _met(self, own: int, account: str) -> list[SharedQuotaSuspected]:
+        """Note whose budget a scope draws on; returns pairs that draw on the same one."""
+        members = self._accounts.setdefault(account, set())
+        if own in members:
+            return []
+        pairs = [(min(own, other), max(own, other)) for other in sorted(members)]
+        members.add(own)
+        found = [pair for pair in pairs if pair not in self._told]
+        self._told.update(found)
+        return [
+            SharedQuotaSuspected(
+                keys=(self._keys[one], self._keys[other]),
+                reason="these keys share a quota: the server names one account for both; "
+                "no extra capacity",
+            )
+            for one, other in found
+        ]
 
     def _emptied(self, own: int, mark: Mark, hint: Quota) -> bool:
         """Take a refusal that names its limit for a reading of nought."""

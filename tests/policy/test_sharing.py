@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
+from batcher.events import SharedQuotaSuspected
 from batcher.policy.keyring import Keyring
 from batcher.policy.limiter import Limiter
 from batcher.policy.sharing import Mark, Sharing
@@ -254,3 +255,15 @@ def test_without_headers_keys_of_their_own_raise_no_alarm(seed: int) -> None:
     world.run(900)
 
     assert client.found == other.found == []
+
+
+def test_two_keys_of_one_account_are_told_of_at_their_first_answers_and_once() -> None:
+    sharing = Sharing({"one": "a", "two": "b", "three": "c"})
+    told: list[SharedQuotaSuspected] = []
+    for _ in range(3):
+        for scope, account in (("one", "o/w"), ("two", "o/x"), ("three", "o/w")):
+            mark = sharing.sent(scope, 100, now=0.0)
+            told += sharing.settled(scope, mark, Feedback(signal=Signal.OK, account=account))
+
+    assert [each.keys for each in told] == [("a", "c")]
+    assert "no extra capacity" in told[0].reason

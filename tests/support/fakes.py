@@ -114,6 +114,9 @@ class PlainProvider:
     def quotas(self, headers: Mapping[str, str], *, epoch_s: float) -> Sequence[Quota]:
         return ()
 
+    def account(self, headers: Mapping[str, str]) -> str | None:
+        return None
+
 
 class ScriptedTransport:
     """Answers prompt `p` on its n-th try with script(p, n), after latency_s."""

@@ -134,6 +134,10 @@ class Messages:
         """What the rate-limit headers say; epoch_s turns reset dates into seconds."""
         return quota.quotas(headers, epoch_s=epoch_s)
 
+    def account(self, headers: Mapping[str, str]) -> str | None:
+        """Organisation and workspace whose budget was drawn on; None when not both are said."""
+        return quota.account(headers)
+
     def unstream(self, response: Response) -> Response | Failure:
         """The response a whole event stream stands for, as it would have been without streaming.
 

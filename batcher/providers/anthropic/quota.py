@@ -66,3 +66,13 @@ def _until(reset: str, epoch_s: float) -> float | None:
         return max(0.0, target.timestamp() - epoch_s)
     except (ValueError, OverflowError):
         return duration_s(reset)
+
+
+def account(headers: Mapping[str, str]) -> str | None:
+    """Organisation and workspace, whose limits all their keys share; None when not both are said.
+
+    One organisation alone proves nothing: its workspaces may have limits of their own.
+    """
+    organisation = headers.get("anthropic-organization-id")
+    workspace = headers.get("anthropic-workspace-id")
+    return f"{organisation}/{workspace}" if organisation and workspace else None

@@ -126,6 +126,10 @@ class Chat:
         """
         return quota.quotas(headers) or anthropic_quota.quotas(headers, epoch_s=epoch_s)
 
+    def account(self, headers: Mapping[str, str]) -> str | None:
+        """Whose budget a request drew on, where it is Anthropic's compatible endpoint that says."""
+        return anthropic_quota.account(headers)
+
     def unstream(self, response: Response) -> Response | Failure:
         """The response a whole event stream stands for, as it would have been without streaming.
 

@@ -1,6 +1,6 @@
 """Anthropic's rate-limit headers."""
 
-from batcher.providers.anthropic.quota import quotas
+from batcher.providers.anthropic.quota import account, quotas
 from batcher.records import Bucket, Quota
 
 EPOCH_S = 1_795_338_000.0  # 2026-11-22T09:00:00Z
@@ -60,3 +60,11 @@ def test_a_senseless_reset_leaves_the_rest_of_its_bucket() -> None:
         assert quota.resets_in_s is None
     (quota,) = quotas(told("requests", reset="12"), epoch_s=EPOCH_S)
     assert quota.resets_in_s == 12.0
+
+
+def test_an_account_is_an_organisation_and_a_workspace() -> None:
+    both = {"anthropic-organization-id": "o1", "anthropic-workspace-id": "w1"}
+
+    assert account(both) == "o1/w1"
+    assert account({"anthropic-organization-id": "o1"}) is None
+    assert account({}) is None
