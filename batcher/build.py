@@ -18,7 +18,7 @@ from batcher.pipeline.backlog import Backlog
 from batcher.pipeline.gate import Gate
 from batcher.pipeline.intake import Intake
 from batcher.pipeline.keys import Keys
-from batcher.pipeline.run import Parts
+from batcher.pipeline.parts import Parts
 from batcher.policy.outage import Outage
 from batcher.policy.render import effective, make_renderer, row_id
 from batcher.ports import Journal, Provider, Settled, Sink, Source

@@ -1,0 +1,232 @@
+"""One turn: an attempt, and what follows from what it brought.
+
+The row is settled, tried later, or its failure ends the run. verdict.py decides which; here it
+is carried out, in one order: give back the permit, write the record, end the attempt's note.
+"""
+
+import random
+from collections.abc import Callable
+
+from batcher import clock
+from batcher.errors import StorageError
+from batcher.events import AttemptFailed
+from batcher.pipeline.admission import Turn
+from batcher.pipeline.attempt import Exchange, understood
+from batcher.pipeline.backlog import Pending
+from batcher.pipeline.parts import Parts
+from batcher.pipeline.settle import Settler, outcome_of
+from batcher.policy.backoff import busy_delay_s, delay_s
+from batcher.policy.grow import grown
+from batcher.policy.verdict import (
+    GiveUp,
+    Grow,
+    Halt,
+    Keep,
+    LeaveScope,
+    ReplaceKey,
+    RestKey,
+    RetryIn,
+    Verdict,
+    verdict,
+)
+from batcher.records import Attempt, Call, Failure, FailureKind, Reply, Scope
+
+_BUGS_IN_A_ROW = 3
+
+
+class Turns:
+    """Takes turns.
+
+    Args:
+        parts: What the run is made of.
+        settler: Gives rows their records.
+        halt: Called when no row can succeed, with the reason and the failure that shows it.
+        on_storage_fault: Called when something could not be written.
+
+    Attributes:
+        requests: Attempts sent.
+        longest_s: What the slowest of them took.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        settler: Settler,
+        *,
+        halt: Callable[[str, Failure | None], None],
+        on_storage_fault: Callable[[StorageError], None],
+    ) -> None:
+        self._parts = parts
+        self._settler = settler
+        self._halt = halt
+        self._on_storage_fault = on_storage_fault
+        self._bugs = 0
+        self.requests = 0
+        self.longest_s = 0.0
+
+    async def take(self, turn: Turn) -> float | None:
+        """One attempt and what follows; returns when the call is to be tried again, or None."""
+        parts, pending, key = self._parts, turn.pending, turn.key
+        call = pending.call
+        key_version = parts.keys.version(key.alias)
+        self.requests += 1
+        try:
+            sent_at, sent_s = clock.stamp(), clock.now()
+            number = len(pending.attempts) + 1
+            parts.journal.began(call, attempt=number, key=key.alias, sent_at=sent_at)
+            response = await parts.transport.send(
+                call.wire, key, deadline_s=parts.patience.timeout_s
+            )
+            now = clock.now()
+            exchange = understood(
+                response,
+                provider=parts.provider,
+                is_stream=call.wire.stream,
+                sent_at=sent_at,
+                latency_s=now - sent_s,
+            )
+            for event in parts.admission.give_back(turn, exchange.feedback, now=now):
+                parts.emit(event)
+            retry_at_s = None
+            if isinstance(exchange.result, Reply):
+                self._answered(turn, exchange, exchange.result, key_version)
+            else:
+                retry_at_s = await self._failed(turn, exchange, exchange.result, key_version)
+            parts.journal.ended(call)
+        except StorageError as fault:
+            self._on_storage_fault(fault)
+            return None
+        except Exception as bug:  # noqa: BLE001 - the worker boundary: a bug costs a row, not the run
+            self._bug(pending, bug)
+            return None
+        self._bugs = 0
+        self.longest_s = max(self.longest_s, exchange.latency_s)
+        return retry_at_s
+
+    def _answered(self, turn: Turn, exchange: Exchange, reply: Reply, key_version: int) -> None:
+        parts, pending = self._parts, turn.pending
+        parts.outage.succeeded()
+        parts.keys.worked(turn.key.alias, key_version)
+        self._note(pending, turn, exchange, charged=False)
+        self._settler.settle(outcome_of(pending, reply, exchange.body))
+
+    async def _failed(
+        self, turn: Turn, exchange: Exchange, result: Failure, key_version: int
+    ) -> float | None:
+        parts, pending, key = self._parts, turn.pending, turn.key.alias
+        if result.reply is not None:
+            parts.outage.succeeded()
+        in_outage = parts.outage.failed(
+            result, line=pending.call.line, is_probe=turn.is_probe, now=clock.now()
+        )
+        ruling = verdict(
+            result,
+            failures=pending.failures + 1,
+            in_outage=in_outage,
+            ever_answered=parts.outage.ever_answered,
+            key_worked=parts.keys.has_worked(key, key_version),
+            other_key=parts.keys.has_other(key),
+            delay_s=delay_s(
+                parts.patience,
+                failures=pending.failures + 1,
+                random=random.random(),  # noqa: S311
+            ),
+            busy_delay_s=busy_delay_s(
+                refusals=pending.refusals + 1,
+                random=random.random(),  # noqa: S311
+            ),
+            patience=parts.patience,
+            age_s=clock.now() - (pending.first_sent_s or clock.now()),
+        )
+        retry_at_s = await self._obey(ruling, turn, exchange, result, key_version)
+        if (reason := parts.outage.verdict(now=clock.now())) is not None:
+            self._halt(reason, parts.outage.last)
+        return retry_at_s
+
+    async def _obey(
+        self,
+        ruling: Verdict,
+        turn: Turn,
+        exchange: Exchange,
+        failure: Failure,
+        key_version: int,
+    ) -> float | None:
+        pending = turn.pending
+        match ruling:
+            case RetryIn() | RestKey():
+                charged = isinstance(ruling, RestKey) or ruling.charged
+                pending.failures += charged
+                pending.refusals += not charged
+                self._note(pending, turn, exchange, charged=charged)
+                self._tell(pending, failure, ruling.delay_s)
+                if isinstance(ruling, RestKey):
+                    self._parts.keys.rest(turn.key.alias, reason=failure.message)
+                return clock.now() + ruling.delay_s
+            case Grow() if (longer := self._longer(pending)) is not None:
+                self._note(pending, turn, exchange, charged=False)
+                self._tell(pending, failure, 0.0)
+                pending.ask_instead(longer)
+                return clock.now()
+            case Keep() if failure.reply is not None:
+                self._note(pending, turn, exchange, charged=False)
+                self._settler.settle(outcome_of(pending, failure.reply, exchange.body))
+                return None
+            case GiveUp() | Grow() | Keep():
+                pending.failures += 1
+                self._note(pending, turn, exchange, charged=True)
+                self._tell(pending, failure, None)
+                self._settler.settle(outcome_of(pending, failure, exchange.body))
+                return None
+            case ReplaceKey() | LeaveScope():
+                self._note(pending, turn, exchange, charged=False)
+                self._tell(pending, failure, 0.0)
+                await self._leave_key(ruling, turn.key.alias, failure, key_version)
+                return clock.now()
+            case Halt():
+                self._note(pending, turn, exchange, charged=False)
+                self._tell(pending, failure, None)
+                self._halt(failure.message, failure)
+                return None
+
+    def _longer(self, pending: Pending) -> Call | None:
+        return grown(pending.call, most=self._parts.patience.grow_to)
+
+    async def _leave_key(
+        self, ruling: ReplaceKey | LeaveScope, alias: str, failure: Failure, version: int
+    ) -> None:
+        """Go on with what other keys or values there are; without any the run is over."""
+        keys, message = self._parts.keys, failure.message
+        if isinstance(ruling, LeaveScope):
+            if not keys.spent(alias, reason=message):
+                self._halt(message, failure)
+        elif not await keys.refused(alias, version=version, reason=message):
+            self._halt(f"the key {alias} was refused: {message}", failure)
+
+    def _note(self, pending: Pending, turn: Turn, exchange: Exchange, *, charged: bool) -> None:
+        result = exchange.result
+        pending.attempts.append(
+            Attempt(
+                number=len(pending.attempts) + 1,
+                key=turn.key.alias,
+                sent_at=exchange.sent_at,
+                latency_s=exchange.latency_s,
+                failure=result if isinstance(result, Failure) else None,
+                charged=charged,
+            )
+        )
+
+    def _tell(self, pending: Pending, failure: Failure, wait_s: float | None) -> None:
+        self._parts.emit(
+            AttemptFailed(
+                call=pending.call, attempt=pending.attempts[-1], failure=failure, wait_s=wait_s
+            )
+        )
+
+    def _bug(self, pending: Pending, bug: Exception) -> None:
+        self._bugs += 1
+        failure = Failure(
+            kind=FailureKind.BUG, scope=Scope.ROW, message=f"{type(bug).__name__}: {bug}"
+        )
+        self._settler.settle(outcome_of(pending, failure, None))
+        if self._bugs >= _BUGS_IN_A_ROW:
+            raise bug
