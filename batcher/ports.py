@@ -4,7 +4,7 @@ An adapter implements a seam by shape, without importing it. Adding a provider,
 a store or a key source means a new file in its room and one line in build.py.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from batcher.events import Event
@@ -31,7 +31,7 @@ from batcher.secret import Secret
 class Source(Protocol):
     """Where rows come from."""
 
-    def rows(self, settled: "Settled") -> AsyncIterator[Row]:
+    def rows(self, settled: "Settled") -> AsyncGenerator[Row, None]:
         """Yield unsettled rows in input order, one at a time; never raises for a bad line.
 
         Lines that `settled` contains are skipped without being parsed.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from batcher.engines.loop import loop_factory
 from batcher.errors import Exit
 from batcher.pipeline.run import Run
 
@@ -19,15 +20,6 @@ _SIGNALS = {signal.SIGINT: Exit.INTERRUPTED, signal.SIGTERM: Exit.TERMINATED}
 # The default thresholds cost 15 % of the CPU at 512 requests in flight and 40 % at 5,000, as
 # every collection walks all their objects; memory does not rise (measured 2026-11).
 _GC_THRESHOLDS = (100_000, 50, 1000)
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    """Makes uvloop's loop where it runs, else the standard one."""
-    if sys.platform == "win32":
-        return asyncio.new_event_loop
-    import uvloop
-
-    return uvloop.new_event_loop
 
 
 def run_to_end(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:

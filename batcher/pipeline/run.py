@@ -6,6 +6,7 @@ files from which the next run continues.
 """
 
 import asyncio
+from contextlib import aclosing
 
 from batcher import clock
 from batcher.errors import Exit, InputError, StorageError
@@ -137,20 +138,20 @@ class Run:
         parts, dispatcher = self._parts, self._dispatcher
         quiet = 0
         try:
-            async for row in parts.source.rows(parts.settled):
-                if parts.brake is not None:
-                    await parts.brake()
-                made = parts.intake.call(row)
-                if isinstance(made, Outcome):
-                    self._settler.settle(made)
-                    quiet += 1
-                    if quiet % _YIELD_EVERY == 0:
-                        await asyncio.sleep(0)
-                    if self.exit_code is not None:
+            async with aclosing(parts.source.rows(parts.settled)) as rows:
+                async for row in rows:
+                    if parts.brake is not None:
+                        await parts.brake()
+                    made = parts.intake.call(row)
+                    if isinstance(made, Outcome):
+                        self._settler.settle(made)
+                        quiet += 1
+                        if quiet % _YIELD_EVERY == 0:
+                            await asyncio.sleep(0)
+                        if self.exit_code is not None:
+                            return
+                    elif not dispatcher.offer(made) and not await dispatcher.room():
                         return
-                    continue
-                if not dispatcher.offer(made) and not await dispatcher.room():
-                    return
         except InputError as fault:
             self.exit_code, self.reason = fault.exit_code, str(fault)
         dispatcher.offer_ended()

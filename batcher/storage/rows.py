@@ -4,7 +4,7 @@ Packing is blocks.py's, cutting into lines lines.py's, judging a line parse.py's
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 from batcher.ports import Settled
@@ -51,7 +51,7 @@ class FileSource:
         self._choice = choice or Choice(limit=limit)
         self._max_line_bytes = max_line_bytes
 
-    async def rows(self, settled: Settled) -> AsyncIterator[Row]:
+    async def rows(self, settled: Settled) -> AsyncGenerator[Row, None]:
         """Yield unsettled rows in input order; a bad line is a row with a problem.
 
         Raises:
@@ -59,7 +59,9 @@ class FileSource:
                 damage were yielded.
             MissingExtraError: It is packed with zstd, and zstandard is not installed.
         """
-        picker = await asyncio.to_thread(_picker, self._path, self._choice)
+        picker = None
+        if not self._choice.is_all:
+            picker = await asyncio.to_thread(_picker, self._path, self._choice)
         reader = RowReader(settled, picker=picker, max_line_bytes=self._max_line_bytes)
         text = Gather(file_blocks(self._path))
         try:

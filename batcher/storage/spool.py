@@ -8,7 +8,7 @@ and the stream goes on where the copy ends.
 import asyncio
 import os
 import select
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from io import UnsupportedOperation
@@ -82,7 +82,7 @@ class SpooledSource:
         self._max_line_bytes = max_line_bytes
         self._synced_bytes = 0
 
-    async def rows(self, settled: Settled) -> AsyncIterator[Row]:
+    async def rows(self, settled: Settled) -> AsyncGenerator[Row, None]:
         """Yield unsettled rows in input order; a bad line is a row with a problem.
 
         Raises:

@@ -254,7 +254,7 @@ async def test_a_reader_that_stops_early_leaves_no_file_open(tmp_path: Path) -> 
     rows = source.rows(Ledger())
     async for _ in rows:
         break
-    await rows.aclose()  # type: ignore[attr-defined]
+    await rows.aclose()
 
     assert tmp_path / "in.jsonl" not in open_files()
 

@@ -86,7 +86,7 @@ async def taken(
     except BatcherError as error:
         return lines, error
     finally:
-        await rows.aclose()  # type: ignore[attr-defined]
+        await rows.aclose()
     return lines, None
 
 
@@ -275,7 +275,7 @@ async def test_the_loop_is_free_while_a_stream_is_silent(tmp_path: Path) -> None
             assert not first.done()
             pipe.write(b'{"n":1}\n')
             pipe.flush()
-        await rows.aclose()  # type: ignore[attr-defined]
+        await rows.aclose()
 
     assert first.result().data == {"n": 1}
 

@@ -1,7 +1,7 @@
 """Stand-ins for the seams, for tests of the flow itself: lists in, lists out, a scripted wire."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -51,7 +51,7 @@ class ListSource:
         self._prompts = prompts
         self.handed_out = 0
 
-    async def rows(self, settled: Any) -> AsyncIterator[Row]:
+    async def rows(self, settled: Any) -> AsyncGenerator[Row, None]:
         for line, prompt in enumerate(self._prompts, 1):
             if line not in settled:
                 self.handed_out += 1
