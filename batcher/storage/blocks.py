@@ -1,4 +1,4 @@
-"""The bytes of an input, a megabyte at a time, whatever they are packed in.
+"""The bytes of an input, a quarter of a megabyte at a time, whatever they are packed in.
 
 Plain, gzip (also of several members) and zstd (also of several frames) are told apart by
 their first bytes, not by the file's name. What is no text at all is refused here.
@@ -13,7 +13,7 @@ from typing import Any
 from batcher.errors import InputError, MissingExtraError
 from batcher.storage.faults import input_error
 
-BLOCK = 1 << 20
+BLOCK = 1 << 18
 _PIECE = 1 << 14  # of compressed bytes: what one unpacks to must stay small as well
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"

@@ -6,19 +6,18 @@ parsed whole, and counted as odd when it is no record. verify.py proves more, an
 """
 
 from array import array
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 from batcher.records import Fingerprint, Status
 from batcher.storage.faults import storage_error
+from batcher.storage.marks import PAGE, Marks
 from batcher.storage.record_line import head_of
 from batcher.storage.results import FAILURES, RESULTS
 from batcher.storage.tail import sound_end
 
 _BUFFER = 1 << 18
-_AHEAD = 1 << 24  # a line number further beyond the rest than this is kept apart
 _CLOSING_BRACE = ord("}")
 _PRINT = b'"fingerprint":'
 _STATUSES = tuple(Status)
@@ -32,7 +31,7 @@ _BACKSLASH = ord("\\")
 class Ledger:
     """The settled lines of one output directory and their status; implements ports.Settled.
 
-    A byte a line: ten million rows take 10 MB.
+    At most a byte a line, and next to nothing where all went well.
 
     Attributes:
         duplicates: Records found beyond a line's first.
@@ -42,65 +41,48 @@ class Ledger:
     def __init__(self, *, fingerprints: bool = False) -> None:
         self.duplicates = 0
         self.odd = 0
-        self._marks = bytearray()  # line number -> status code, 0 for none
-        self._far: dict[int, int] = {}  # the same for stray numbers, so that none costs gigabytes
-        self._prints: array[int] | None = array("Q") if fingerprints else None
+        self._marks = Marks()  # line number -> status code
+        self._prints: dict[int, array[int]] | None = {} if fingerprints else None  # by page
 
     @property
     def counts(self) -> Mapping[str, int]:
         """Settled lines by status; statuses without any are left out."""
-        far = Counter(self._far.values())
-        found = {s.value: self._marks.count(c) + far[c] for c, s in enumerate(_STATUSES, 1)}
+        found = {s.value: self._marks.count_of(c) for c, s in enumerate(_STATUSES, 1)}
         return {status: count for status, count in found.items() if count}
 
     @property
     def settled(self) -> int:
         """How many lines have their record."""
-        return len(self._marks) - self._marks.count(0) + len(self._far)
+        return self._marks.count
 
     @property
     def max_line(self) -> int:
         """The highest settled line; 0 for none."""
-        near = len(self._marks.rstrip(b"\0")) - 1
-        return max(near, 0, *self._far)
+        return self._marks.last
 
     def __contains__(self, line: int) -> bool:
-        marks = self._marks
-        return marks[line] != 0 if line < len(marks) else line in self._far
+        return self._marks[line] != 0
 
     def has_all(self, first: int, last: int) -> bool:
         """Whether each of these lines has its record."""
-        return last < len(self._marks) and self._marks.find(0, first, last + 1) < 0
+        return self._marks.has_all(first, last)
 
     def status(self, line: int) -> Status | None:
         """The status of this line's record, or None while it has none."""
-        code = self._marks[line] if line < len(self._marks) else self._far.get(line, 0)
+        code = self._marks[line]
         return _STATUSES[code - 1] if code else None
 
     def add(self, line: int, status: Status = Status.OK) -> None:
         """Note a record just written; the first one counts."""
-        marks = self._marks
-        if line < len(marks):
-            marks[line] = marks[line] or _CODE_OF[status]
-        elif line not in self._far:
-            self._mark(line, _CODE_OF[status])
+        page = self._marks.page(line)
+        if not page[line % PAGE]:
+            page[line % PAGE] = _CODE_OF[status]
+            self._marks.filled(line, 1)
 
     def fingerprint(self, line: int) -> int:
         """First 8 bytes of the fingerprint in this line's record; 0 when it has none."""
-        prints = self._prints
-        return prints[line] if prints and line < len(prints) else 0
-
-    def _mark(self, line: int, code: int) -> None:
-        """Set a line's mark, making room where there is none."""
-        if line >= len(self._marks):
-            if line > 2 * len(self._marks) + _AHEAD:
-                self._far[line] = code
-                return
-            room = line + line // 8 + 4096
-            self._marks.extend(bytes(room - len(self._marks)))
-            for known in [each for each in self._far if each < room]:
-                self._marks[known] = self._far.pop(known)
-        self._marks[line] = code
+        prints = self._prints.get(line // PAGE) if self._prints else None
+        return prints[line % PAGE] if prints else 0
 
     def read(self, path: Path) -> None:
         """Take in the records of one file; a file that is not there holds none.
@@ -123,6 +105,8 @@ class Ledger:
         parser: only then could it hold a quote.
         """
         marks, code_of = self._marks, _CODES.get
+        first = size = new = 0  # the page of the last record, and how many of it were not known
+        page = bytearray()
         end = sound_end(path)
         with path.open("rb", buffering=_BUFFER) as file:
             torn = file.seek(0, 2) > end
@@ -145,16 +129,20 @@ class Ledger:
                 if not code or number < 1:
                     self.odd += 1 if line.strip() else 0
                     continue
-                try:
-                    settled = marks[number]
-                    marks[number] = settled or code
-                except IndexError:
-                    settled = number in self
-                    self.add(number, _STATUSES[code - 1])
-                if settled:
+                at = number - first
+                if not 0 <= at < size:
+                    marks.filled(first, new)
+                    page, size, new = marks.page(number), PAGE, 0
+                    at = number % PAGE
+                    first = number - at
+                if page[at]:
                     self.duplicates += 1
-                elif self._prints is not None:
+                    continue
+                page[at] = code
+                new += 1
+                if self._prints is not None:
                     self._note_print(self._prints, number, line)
+            marks.filled(first, new)
 
     def _lines_before(self, file: BinaryIO, end: int) -> Iterator[bytes]:
         """The lines of a file whose end is torn, without that end."""
@@ -164,14 +152,15 @@ class Ledger:
             yield line
         self.odd += sum(1 for line in file if line.strip())
 
-    def _note_print(self, prints: "array[int]", number: int, line: bytes) -> None:
-        if len(prints) < len(self._marks):
-            prints.frombytes(bytes(8 * (len(self._marks) - len(prints))))
+    def _note_print(self, prints: "dict[int, array[int]]", number: int, line: bytes) -> None:
         # The first such key is the record's own: before it come only keys of other names, and
         # inside a text its quotes would be escaped.
         at = line.find(_PRINT) + len(_PRINT)
-        if number < len(prints) and line[at] == ord('"'):
-            prints[number] = _short(line[at + 1 : at + 17])
+        if line[at] == ord('"'):
+            page = prints.get(number // PAGE)
+            if page is None:
+                page = prints[number // PAGE] = array("Q", bytes(8 * PAGE))
+            page[number % PAGE] = _short(line[at + 1 : at + 17])
 
 
 def scan(directory: Path, *, fingerprints: bool = False) -> Ledger:

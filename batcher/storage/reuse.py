@@ -5,11 +5,11 @@ memory does not grow with either. What serves no row goes to superseded.N.jsonl.
 """
 
 import itertools
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -19,6 +19,9 @@ from batcher.storage.inspect import Inspected, inspect
 from batcher.storage.rekey import fingerprint_of, rekeyed
 from batcher.storage.results import FAILURES, RESULTS
 from batcher.storage.swap import Swap
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _SCRATCH = ".draft-reuse"  # a draft: whoever takes the lock next removes what a kill leaves
 _TABLES = """
@@ -70,6 +73,8 @@ def reuse(
     Raises:
         StorageError: The directory cannot be read or written.
     """
+    import sqlite3  # a megabyte that other runs spare
+
     path = directory / _SCRATCH
     _remove(path)
     try:
@@ -112,7 +117,7 @@ def _prints(directory: Path) -> Iterator[tuple[int, Fingerprint, int, bool]]:
             yield number, fingerprint, each.line, each.status is Status.OK
 
 
-def _note_rows(scratch: sqlite3.Connection, made: Iterable[Call | Outcome]) -> None:
+def _note_rows(scratch: "sqlite3.Connection", made: Iterable[Call | Outcome]) -> None:
     known = "SELECT 1 FROM records WHERE print = ? LIMIT 1"
     for call in made:
         if isinstance(call, Call) and scratch.execute(known, (call.fingerprint,)).fetchone():
@@ -123,7 +128,7 @@ def _note_rows(scratch: sqlite3.Connection, made: Iterable[Call | Outcome]) -> N
             )
 
 
-def _fits(scratch: sqlite3.Connection) -> Iterator[_Fit]:
+def _fits(scratch: "sqlite3.Connection") -> Iterator[_Fit]:
     """Which record serves which row."""
     rows = scratch.execute("SELECT print, line FROM rows ORDER BY print, line")
     best = scratch.execute("SELECT print, n, line, is_ok FROM records ORDER BY print, n")
@@ -150,7 +155,7 @@ def _fit(lines: list[int], records: list[tuple[int, int, int]]) -> Iterator[_Fit
 
 
 def _write(
-    directory: Path, scratch: sqlite3.Connection, swap: Swap, clean: Callable[[bytes], bytes]
+    directory: Path, scratch: "sqlite3.Connection", swap: Swap, clean: Callable[[bytes], bytes]
 ) -> Reused:
     done = Reused()
     files = {name: swap.file(name) for name in (RESULTS, FAILURES)}
