@@ -10,7 +10,7 @@ continuous refill. Constants: twenty-three simulated quotas, see tests/scenarios
 
 import math
 
-from batcher.policy.ticket import REQUESTS, Ticket
+from batcher.policy.ticket import OUTPUT, REQUESTS, Ticket
 from batcher.records import Quota
 
 MINUTE_S = 60.0
@@ -32,6 +32,7 @@ class Dimension:
         capacity: Units the bucket holds when full, as far as known.
         level: Units left, by our reckoning; negative when in debt.
         margin: Units kept in reserve.
+        credits_late: The server gives back what answers did not take before we hear of it.
     """
 
     __slots__ = (
@@ -46,6 +47,7 @@ class Dimension:
         "_told_at",
         "_tolerance",
         "capacity",
+        "credits_late",
         "index",
         "level",
         "margin",
@@ -54,6 +56,7 @@ class Dimension:
 
     def __init__(self, index: int) -> None:
         self.index = index
+        self.credits_late = index >= OUTPUT
         self.rate = self.capacity = self.level = self.margin = 0.0
         self._tolerance = 0.5 if index == REQUESTS else 500.0  # servers round tokens to 1,000
         self._ceiling = float("inf")
@@ -158,7 +161,7 @@ class Dimension:
         if quota.limit > self._ceiling * MINUTE_S:
             seen = min(seen, self.level)  # the server allows more than the settings do
         correction = self.level - seen
-        if correction < 0.0 and self.index >= 2:
+        if correction < 0.0 and self.credits_late:
             correction *= 0.2  # may be a credit for output whose answer is still on its way
         if abs(correction) <= self._tolerance:
             return

@@ -15,6 +15,7 @@ from batcher.policy.buckets import MINUTE_S, Dimension
 from batcher.policy.concurrency import Concurrency
 from batcher.policy.estimate import Estimate
 from batcher.policy.ramp import Ramp
+from batcher.policy.reserving import Reserving
 from batcher.policy.ticket import INDEX, INPUT, OUTPUT, TOTAL, UNITS, Amounts, Ticket
 from batcher.policy.tracker import Tracker
 from batcher.records import Bucket, Feedback, Need, Quota, Signal
@@ -55,6 +56,8 @@ class Limiter:
         self._estimate = Estimate()
         self._dimensions = [Dimension(index) for index in range(4)]
         self._known: list[Dimension] = []
+        self._reserving = Reserving()
+        self._asked = self._generated = 0.0  # output: most of what is in flight, of all answers
         self._tracker = Tracker()
         self._ramp = Ramp()
         self._breaker = Breaker(random.Random(seed))  # noqa: S311 - spreads probes, guards nothing
@@ -107,6 +110,10 @@ class Limiter:
         in_flight = len(flying) + 1
         ticket = Ticket(now, cost, admitted.copy(), in_flight, need.input_chars)
         flying[ticket] = None
+        ticket.max_tokens = need.max_tokens
+        self._asked += need.max_tokens
+        ticket.asked = self._asked
+        ticket.generated = self._generated
         if in_flight >= self._concurrency.limit:
             ticket.era = self._concurrency.era
         for dimension in self._known:
@@ -129,6 +136,7 @@ class Limiter:
         """Give the ticket back, once, with what was learnt; returns changes worth telling."""
         assert isinstance(ticket, Ticket)  # noqa: S101 - the seam hides the type
         del self._flying[ticket]
+        self._asked -= ticket.max_tokens
         signal = feedback.signal
         if signal is Signal.OK:
             ticket.verdict = False
@@ -148,6 +156,8 @@ class Limiter:
         self._ramp.answered(feedback.latency_s)
         usage = feedback.usage
         if usage is not None:
+            if feedback.quotas:
+                self._reserving.answered(usage.output_tokens, feedback.latency_s)
             self._correct(ticket, self._estimate.answered(ticket, usage), now)
         else:
             output = self._estimate.mean[OUTPUT]
@@ -156,6 +166,7 @@ class Limiter:
 
     def _correct(self, ticket: Ticket, actual: Amounts, now: float) -> None:
         cost, admitted = ticket.cost, self._admitted
+        self._generated += actual[2]
         admitted[1] += actual[1] - cost[1]
         admitted[2] += actual[2] - cost[2]
         admitted[3] += actual[3] - cost[3]
@@ -224,6 +235,7 @@ class Limiter:
             if later.sent < ticket.sent:
                 break
             _subtract(later.total, cost)
+            later.asked -= ticket.max_tokens
         _subtract(ticket.total, cost)
         _subtract(self._admitted, cost)
         for dimension in self._known:
@@ -308,11 +320,25 @@ class Limiter:
             dimension = self._dimensions[INDEX[quota.bucket]]
             was, index = dimension.rate, dimension.index
             since = self._admitted[index] - ticket.total[index]
+            if index >= OUTPUT:
+                since += self._yet_to_come(ticket, quota.remaining, dimension)
             dimension.read(quota, ticket, since=since, now=now)
             if dimension.rate != was:
                 self._know(dimension)
                 events.append(self._changed(f"headers: {quota.limit:.6g} {UNITS[index]} a minute"))
         return events
+
+    def _yet_to_come(self, ticket: Ticket, left: float, dimension: Dimension) -> float:
+        """Output set aside here that the server had not charged when it let this attempt in."""
+        reserving = self._reserving
+        rate, capacity = dimension.rate, dimension.capacity
+        if rate and reserving.read(
+            ticket, left, rate=rate, capacity=capacity, index=dimension.index
+        ):
+            self._estimate.reserves = reserving.is_on
+            for known in self._dimensions[OUTPUT:]:
+                known.credits_late = reserving.is_on
+        return 0.0 if reserving.is_on else ticket.total[OUTPUT] - ticket.generated
 
     def _know(self, dimension: Dimension) -> None:
         if dimension not in self._known:
