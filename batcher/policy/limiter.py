@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from batcher.events import Event, LimitChanged, Paused
 from batcher.policy.breaker import Breaker
-from batcher.policy.buckets import MINUTE_S, Dimension
+from batcher.policy.buckets import LEAST_LIMIT, MINUTE_S, Dimension
 from batcher.policy.concurrency import Concurrency
 from batcher.policy.estimate import Estimate
 from batcher.policy.ramp import Ramp
@@ -24,7 +24,6 @@ _FULL_S = 1.0  # nothing but an answer makes room; ask again then, or at least t
 _SHORTEST_S = 1e-4  # a wait that is lost in the rounding of `now` would never end
 _SPEED_WINDOW_S = 0.5
 _LEAST = 1e-6  # a job without prompt text takes no input tokens
-_LEAST_LIMIT = 0.1  # a minute; a server that names less is not to be believed
 _REVIEW = 32  # answers
 _REFUSALS_COME_S = 0.5  # of sending
 _KNOWN_RAMP = 3.0  # a known limit may be exceeded this far while its bucket is full
@@ -80,11 +79,9 @@ class Limiter:
 
     def wait_s(self, need: Need, *, now: float) -> float:
         """Seconds until it is worth asking again; 0.0 means this need may go now."""
-        wait = self._ramp.next_at - now
-        if len(self._flying) >= self._concurrency.limit:
-            wait = max(wait, _FULL_S)
-        if self._paused_until > now:
-            wait = max(wait, self._paused_until - now)
+        wait = max(self._ramp.next_at, self._paused_until) - now
+        if wait < _FULL_S and len(self._flying) >= self._concurrency.limit:
+            wait = _FULL_S
         tracker = self._tracker
         if self._known or tracker.is_on:
             cost = self._estimate.cost(need)
@@ -108,12 +105,18 @@ class Limiter:
         admitted[3] += cost[3]
         flying = self._flying
         in_flight = len(flying) + 1
-        ticket = Ticket(now, cost, admitted.copy(), in_flight, need.input_chars)
-        flying[ticket] = None
-        ticket.max_tokens = need.max_tokens
         self._asked += need.max_tokens
-        ticket.asked = self._asked
-        ticket.generated = self._generated
+        ticket = Ticket(
+            now,
+            cost,
+            admitted.copy(),
+            in_flight,
+            need.input_chars,
+            max_tokens=need.max_tokens,
+            asked=self._asked,
+            generated=self._generated,
+        )
+        flying[ticket] = None
         if in_flight >= self._concurrency.limit:
             ticket.era = self._concurrency.era
         for dimension in self._known:
@@ -156,8 +159,6 @@ class Limiter:
         self._ramp.answered(feedback.latency_s)
         usage = feedback.usage
         if usage is not None:
-            if feedback.quotas:
-                self._reserving.answered(usage.output_tokens, feedback.latency_s)
             self._correct(ticket, self._estimate.answered(ticket, usage), now)
         else:
             output = self._estimate.mean[OUTPUT]
@@ -246,19 +247,18 @@ class Limiter:
     def _over_quota(self, ticket: Ticket, feedback: Feedback, now: float) -> str | None:
         hint = feedback.limit_hint
         reason: str | None = None
-        if hint is not None and _LEAST_LIMIT <= hint.limit < math.inf:
+        if hint is not None and LEAST_LIMIT <= hint.limit < math.inf:
             reason = self._take_hint(ticket, hint, now)
             if reason is not None:
                 return reason
-        short = [
-            self._dimensions[INDEX[quota.bucket]]
-            for quota in feedback.quotas
-            if self._is_short(quota, ticket)
-        ]
-        for dimension in short:
-            dimension.refused(ticket, now)
+        short = [quota for quota in feedback.quotas if self._is_short(quota, ticket)]
+        for quota in short:
+            dimension = self._dimensions[INDEX[quota.bucket]]
+            since = self._admitted[dimension.index] - ticket.total[dimension.index]
+            dimension.refused(ticket, quota.remaining, since=since, now=now)
         if short:
-            if not all(d.is_shallow(ticket.cost[d.index]) for d in short):
+            known = [self._dimensions[INDEX[quota.bucket]] for quota in short]
+            if not all(d.is_shallow(ticket.cost[d.index]) for d in known):
                 return None
             self._tracker.is_shallow = True
         if ticket.is_short and not feedback.quotas:
@@ -314,31 +314,35 @@ class Limiter:
         self._reviewed -= 1
         if self._reviewed < 0:
             self._review()
+        if not feedback.quotas:
+            return events
+        dimensions, admitted, total = self._dimensions, self._admitted, ticket.total
+        reserving = self._reserving
         for quota in feedback.quotas:
-            if not (_LEAST_LIMIT <= quota.limit < math.inf and quota.remaining < math.inf):
+            if not 0.0 <= quota.remaining < math.inf:
                 continue
-            dimension = self._dimensions[INDEX[quota.bucket]]
-            was, index = dimension.rate, dimension.index
-            since = self._admitted[index] - ticket.total[index]
+            index = INDEX[quota.bucket]
+            dimension = dimensions[index]
+            was = dimension.rate
+            since = admitted[index] - total[index]
             if index >= OUTPUT:
-                since += self._yet_to_come(ticket, quota.remaining, dimension)
-            dimension.read(quota, ticket, since=since, now=now)
+                if was and ticket.sent >= reserving.next_at:
+                    self._weigh(ticket, feedback, quota.remaining, dimension)
+                if not reserving.is_on:  # what is in flight was not charged then
+                    since += total[OUTPUT] - ticket.generated
+            dimension.read(quota, ticket, since, now)
             if dimension.rate != was:
                 self._know(dimension)
                 events.append(self._changed(f"headers: {quota.limit:.6g} {UNITS[index]} a minute"))
         return events
 
-    def _yet_to_come(self, ticket: Ticket, left: float, dimension: Dimension) -> float:
-        """Output set aside here that the server had not charged when it let this attempt in."""
-        reserving = self._reserving
-        rate, capacity = dimension.rate, dimension.capacity
-        if rate and reserving.read(
-            ticket, left, rate=rate, capacity=capacity, index=dimension.index
-        ):
-            self._estimate.reserves = reserving.is_on
-            for known in self._dimensions[OUTPUT:]:
-                known.credits_late = reserving.is_on
-        return 0.0 if reserving.is_on else ticket.total[OUTPUT] - ticket.generated
+    def _weigh(self, ticket: Ticket, feedback: Feedback, left: float, dimension: Dimension) -> None:
+        """See by a header whether the server sets output aside, and do the same."""
+        tokens = feedback.usage.output_tokens if feedback.usage is not None else None
+        self._reserving.read(ticket, left, dimension, tokens=tokens, latency_s=feedback.latency_s)
+        is_on = self._estimate.reserves = self._reserving.is_on
+        for known in self._dimensions[OUTPUT:]:
+            known.credits_late = is_on
 
     def _know(self, dimension: Dimension) -> None:
         if dimension not in self._known:
