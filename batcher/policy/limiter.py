@@ -117,8 +117,10 @@ class Limiter:
             generated=self._generated,
         )
         flying[ticket] = None
-        if in_flight >= self._concurrency.limit:
-            ticket.era = self._concurrency.era
+        if in_flight >= self._concurrency.near:
+            ticket.era = self._concurrency.meet(now)
+        else:
+            self._concurrency.unmet += 1
         for dimension in self._known:
             dimension.take(cost[dimension.index], now)
             if dimension.level <= 0.0:
@@ -144,7 +146,8 @@ class Limiter:
         if signal is Signal.OK:
             ticket.verdict = False
             self._answered(ticket, feedback, now)
-            if not feedback.quotas and ticket.era < 0 and not self._breaker.is_open:
+            is_dull = ticket.era < 0 and not self._concurrency.counts
+            if is_dull and not feedback.quotas and not self._breaker.is_open:
                 return ()
             return self._after_answer(ticket, feedback, now)
         ticket.verdict = signal is Signal.OVERLOADED
@@ -198,9 +201,10 @@ class Limiter:
             self._ramp.restart(64.0, now)
             self._tracker.resume(now)
             events.append(self._changed("the server copes again"))
-        if ticket.era >= 0:
+        concurrency, met = self._concurrency, ticket.era >= 0
+        if met or concurrency.counts:
             tokens = float(feedback.usage.output_tokens) if feedback.usage else 0.0
-            reason = self._concurrency.answered(ticket, feedback.latency_s, tokens, now)
+            reason = concurrency.answered(met, len(self._flying) + 1, tokens, now)
             if reason is not None:
                 events.append(self._changed(reason))
         return events
