@@ -161,6 +161,8 @@ class Concurrency:
                 self._top = current
                 return self._set(0.5 * before.mean_flight)
             self._before = current
+            if self._limit >= self._ceiling:
+                self._rest(current.lasted_s, now)
             self._begin(self._limit)
         elif met and self._limit < self._ceiling and not (is_doubled and self._knee is not None):
             self._limit = min(self._ceiling, self._limit + 1.0)
@@ -185,14 +187,19 @@ class Concurrency:
         return self._hold(_ROOM * knee, current.lasted_s, now)
 
     def _hold(self, limit: float, window_s: float, now: float) -> str:
-        hold_s = max(self._hold_s, _HOLD_WINDOWS * window_s)
-        self._look_at = now + hold_s
-        self._hold_s = min(_LONGEST_HOLD_S, 2.0 * self._hold_s)
+        self._rest(window_s, now)
         self._begin(min(limit, self._ceiling))
         return f"knee: more than {self.limit} in flight make the server no faster"
 
+    def _rest(self, window_s: float, now: float) -> None:
+        self._look_at = now + max(self._hold_s, _HOLD_WINDOWS * window_s)
+        self._hold_s = min(_LONGEST_HOLD_S, 2.0 * self._hold_s)
+
     def _explore(self) -> str:
         self._look_at = math.inf
+        if self._limit >= self._ceiling and self._before is not None:
+            self._top = self._before
+            return self._set(0.5 * self._limit)
         self._begin(self._limit)
         return f"looking whether more than {self.limit} in flight are faster now"
 
