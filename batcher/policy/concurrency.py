@@ -5,7 +5,8 @@ knee shows in throughput, not in latency, which follows the length of the answer
 limit doubles each round while it is what holds us back, and stops where doubling no longer
 pays; from there it is halved until that costs throughput. Too few in flight tell where the
 knee is: there, throughput follows the number in flight. The limit settles a little above,
-and every so often it looks whether more would pay again.
+and every so often it looks whether more would pay again, or at the operator's ceiling
+whether fewer would do.
 
 Throughput is counted from the moment the limit was first met, in answers and in output
 tokens, half and half: some servers take equally long for every answer, others for every
@@ -19,7 +20,7 @@ import math
 
 _DUST = 1e-3
 _FIRST = 16
-_NEARLY = 5  # the limit is met when all but one in so many are in flight
+_NEARLY = 5  # of so many attempts one may be missing: answers come in lumps
 _SAMPLES = 40  # answers a setting is judged by, at least
 _PAYS = 0.4  # growth of throughput per growth in flight, both as logarithms
 _COSTS = 1.4  # fewer in flight are too few when more are so much faster
@@ -84,8 +85,8 @@ class Concurrency:
 
     Attributes:
         limit: Attempts that may be in flight.
-        near: So many in flight meet the limit.
-        counts: The limit was met, and answers are counted.
+        near: So many in flight are nearly as many.
+        counts: Nearly as many are in flight as may be, and answers are counted.
         era: Counts the settings tried; tickets carry it.
         unmet: Attempts sent below that number under this setting.
     """
@@ -110,22 +111,24 @@ class Concurrency:
 
     def __init__(self, ceiling: int) -> None:
         self._ceiling = max(1, ceiling)
-        self.era = -1
+        self._limit = self._start = float(min(_FIRST, self._ceiling))
+        self.limit = self.near = self.era = self.unmet = 0
+        self.counts = False
+        self._now = _Setting()
         self._before: _Setting | None = None
-        self._knee: _Setting | None = None  # the server at its best
         self._top: _Setting | None = None  # beyond the knee, while going down
+        self._knee: _Setting | None = None  # the server at its best
         self._hold_s = _FIRST_HOLD_S
         self._look_at = math.inf  # holding until then, when finite
-        self.unmet = 0
-        self._begin(float(min(_FIRST, self._ceiling)))
+        self._round()
 
-    def meet(self, now: float) -> int:
-        """An attempt that meets the limit is being sent; returns the era."""
+    def meet(self, in_flight: int, now: float) -> int:
+        """An attempt is being sent with nearly as many in flight as may be; returns its era."""
         if not self.counts:
             self._now.since = now
             self.unmet = 0
             self.counts = True
-        return self.era
+        return self.era if in_flight >= self.limit else -1
 
     def answered(self, met: bool, in_flight: int, tokens: float, now: float) -> str | None:
         """Learn from an answer; returns a change in words.

@@ -118,7 +118,7 @@ class Limiter:
         )
         flying[ticket] = None
         if in_flight >= self._concurrency.near:
-            ticket.era = self._concurrency.meet(now)
+            ticket.era = self._concurrency.meet(in_flight, now)
         else:
             self._concurrency.unmet += 1
         for dimension in self._known:
