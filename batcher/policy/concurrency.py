@@ -22,10 +22,11 @@ _DUST = 1e-3
 _FIRST = 16
 _NEARLY = 5  # of so many attempts one may be missing: answers come in lumps
 _SAMPLES = 40  # answers a setting is judged by, at least
+_ROUNDS = 3.0  # of all in flight, on the way down: what was sent before comes in lumps
 _PAYS = 0.4  # growth of throughput per growth in flight, both as logarithms
 _COSTS = 1.4  # fewer in flight are too few when more are so much faster
 _UNMET = 0.25  # of the answers; else something else held us back
-_ROOM = 1.5  # above the knee
+_ROOM = 1.75  # above the knee
 _NO_KNEE = 0.8  # of the highest number tried: no knee was found below
 _FIRST_HOLD_S = 60.0
 _LONGEST_HOLD_S = 600.0
@@ -141,7 +142,8 @@ class Concurrency:
         """
         current = self._now
         current.add(in_flight, tokens, now)
-        is_enough = current.answers >= max(_SAMPLES, self._start)
+        rounds = _ROUNDS if self._top is not None else 1.0
+        is_enough = current.answers >= max(_SAMPLES, rounds * self._start)
         if is_enough and self.unmet > _UNMET * current.answers:
             self._restart()
             is_enough = False
@@ -165,6 +167,7 @@ class Concurrency:
                 return self._set(0.5 * before.mean_flight)
             self._before = current
             if self._limit >= self._ceiling:
+                self._hold_s = _LONGEST_HOLD_S  # it seems to pay, and fewer may cost much
                 self._rest(current.lasted_s, now)
             self._begin(self._limit)
         elif met and self._limit < self._ceiling and not (is_doubled and self._knee is not None):
@@ -174,7 +177,7 @@ class Concurrency:
 
     def _descend(self, top: _Setting, is_enough: bool, now: float) -> str | None:
         current = self._now
-        if not is_enough and current.answers < _SAMPLES / 2:
+        if current.answers < 0.5 * max(_SAMPLES, _ROUNDS * self._start):
             return None
         gain = top.gain(current)
         if not is_enough and gain < _COSTS**2:
