@@ -99,6 +99,7 @@ class Dimension:
         if capacity < self.capacity or not self._seen:
             self._seen = min(self._seen or level, capacity)
         self.rate = min(per_minute / MINUTE_S, self._ceiling)
+        self._limit = per_minute
         self.capacity = capacity
         self.level = min(self.level, capacity)
         self._at = now

@@ -106,16 +106,9 @@ class Limiter:
         flying = self._flying
         in_flight = len(flying) + 1
         self._asked += need.max_tokens
-        ticket = Ticket(
-            now,
-            cost,
-            admitted.copy(),
-            in_flight,
-            need.input_chars,
-            max_tokens=need.max_tokens,
-            asked=self._asked,
-            generated=self._generated,
-        )
+        ticket = Ticket(now, cost, admitted.copy(), in_flight, need.input_chars)
+        ticket.max_tokens = need.max_tokens
+        ticket.asked, ticket.generated = self._asked, self._generated
         flying[ticket] = None
         if in_flight >= self._concurrency.near:
             ticket.era = self._concurrency.meet(in_flight, now)

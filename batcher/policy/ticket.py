@@ -51,25 +51,15 @@ class Ticket:
     )
 
     def __init__(
-        self,
-        sent: float,
-        cost: Amounts,
-        total: list[float],
-        in_flight: int,
-        chars: int,
-        *,
-        max_tokens: int = 0,
-        asked: float = 0.0,
-        generated: float = 0.0,
+        self, sent: float, cost: Amounts, total: list[float], in_flight: int, chars: int
     ) -> None:
         self.sent = sent
         self.cost = cost
         self.total = total
         self.in_flight = in_flight
         self.chars = chars
-        self.max_tokens = max_tokens
-        self.asked = asked
-        self.generated = generated
+        self.max_tokens = 0
+        self.asked = self.generated = 0.0
         self.era = -1
         self.is_refused = False
         self.is_short = False

@@ -30,16 +30,9 @@ def a_run(*, reserves: bool, seconds: float = 60.0, fresh_every_s: float = math.
             level -= MOST if reserves else 0
             asked += MOST
             total = [0.0, 0.0, asked + generated, 0.0]
-            ticket = Ticket(
-                now,
-                (1.0, 0.0, float(MOST), float(MOST)),
-                total,
-                len(flying) + 1,
-                100,
-                max_tokens=MOST,
-                asked=asked,
-                generated=generated,
-            )
+            cost = (1.0, 0.0, float(MOST), float(MOST))
+            ticket = Ticket(now, cost, total, len(flying) + 1, 100)
+            ticket.max_tokens, ticket.asked, ticket.generated = MOST, asked, generated
             flying.append((ticket, round(level, -3)))
         while flying and flying[0][0].sent < now - 3.0:
             ticket, left = flying.popleft()
