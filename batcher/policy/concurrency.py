@@ -131,6 +131,11 @@ class Concurrency:
             self.counts = True
         return self.era if in_flight >= self.limit else -1
 
+    def forget(self) -> None:
+        """Count anew; after a refusal, too, which is no matter of the server's speed."""
+        self._now = _Setting()
+        self.counts = False
+
     def answered(self, met: bool, in_flight: int, tokens: float, now: float) -> str | None:
         """Learn from an answer; returns a change in words.
 
@@ -145,12 +150,12 @@ class Concurrency:
         rounds = _ROUNDS if self._top is not None else 1.0
         is_enough = current.answers >= max(_SAMPLES, rounds * self._start)
         if is_enough and self.unmet > _UNMET * current.answers:
-            self._restart()
+            self.forget()
             is_enough = False
         if self._look_at < math.inf:
             if is_enough:
                 self._before = current
-                self._restart()
+                self.forget()
             return self._explore() if now >= self._look_at else None
         if self._top is None:
             return self._climb(met, is_enough, now)
@@ -217,12 +222,8 @@ class Concurrency:
     def _begin(self, limit: float) -> None:
         self.era += 1
         self._limit = self._start = limit
-        self._restart()
+        self.forget()
         self._round()
-
-    def _restart(self) -> None:
-        self._now = _Setting()
-        self.counts = False
 
     def _round(self) -> None:
         self.limit = math.ceil(self._limit - _DUST)

@@ -206,6 +206,7 @@ class Limiter:
 
     def _refused(self, ticket: Ticket, feedback: Feedback, now: float) -> list[Event]:
         self._take_back(ticket, now)
+        self._concurrency.forget()
         events = self._read(ticket, feedback, now)
         reason: str | None = None
         if feedback.signal is Signal.OVERLOADED:
