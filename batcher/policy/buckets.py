@@ -258,7 +258,9 @@ class Dimension:
         cost = ticket.cost[self.index]
         least = max(0.0, remaining - self._tolerance)
         if now >= self._contended_until:  # others come and go in lumps, which say nothing
-            level = 0.5 * (least + max(least, cost))
+            level = max(least, cost)
+            if self.index != REQUESTS:
+                level = 0.5 * (least + level)
             self.emptied(level + self.rate * (now - ticket.sent) - since, now)
         if ticket.sent > self._refused_at:
             self._refused_at = now
