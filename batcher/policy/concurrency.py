@@ -95,7 +95,6 @@ class Concurrency:
     __slots__ = (
         "_before",
         "_ceiling",
-        "_down",
         "_hold_s",
         "_knee",
         "_limit",
@@ -226,5 +225,5 @@ class Concurrency:
         self._round()
 
     def _round(self) -> None:
-        self.limit = math.ceil(self._limit - _DUST)
+        self.limit = max(1, math.ceil(self._limit - _DUST))
         self.near = self.limit - self.limit // _NEARLY
