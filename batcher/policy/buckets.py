@@ -50,6 +50,7 @@ class Dimension:
         "_most",
         "_next_at",
         "_refused_at",
+        "_rounded_off",
         "_seen",
         "_told_at",
         "_tolerance",
@@ -67,6 +68,7 @@ class Dimension:
         self.rate = self.capacity = self.level = self.margin = 0.0
         self._full = 0.0  # the level at which filling stops: room for the least margin
         self._tolerance = 0.5 if index == REQUESTS else 500.0  # servers round tokens to 1,000
+        self._rounded_off = 0.5 if index == REQUESTS else 0.0  # on average
         self._ceiling = math.inf
         self._at = 0.0
         self._known_at = 0.0
@@ -169,7 +171,7 @@ class Dimension:
             since: Units admitted after the ticket was sent.
             now: Monotonic seconds.
         """
-        left = quota.remaining + 0.5 if self.index == REQUESTS else quota.remaining
+        left = quota.remaining + self._rounded_off
         had = left + ticket.cost[self.index]
         age = now - ticket.sent
         if quota.limit != self._limit and not self._renew(quota, ticket, had, since, now):

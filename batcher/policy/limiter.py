@@ -110,10 +110,11 @@ class Limiter:
         ticket.max_tokens = need.max_tokens
         ticket.asked, ticket.generated = self._asked, self._generated
         flying[ticket] = None
-        if in_flight >= self._concurrency.near:
-            ticket.era = self._concurrency.meet(in_flight, now)
+        concurrency = self._concurrency
+        if in_flight >= concurrency.near:
+            ticket.era = concurrency.meet(in_flight, now)
         else:
-            self._concurrency.unmet += 1
+            concurrency.unmet += 1
         for dimension in self._known:
             dimension.take(cost[dimension.index], now)
             if dimension.level <= 0.0:
