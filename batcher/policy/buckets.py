@@ -10,13 +10,15 @@ continuous refill. Constants: twenty-three simulated quotas, see tests/scenarios
 
 import math
 
-from batcher.policy.ticket import REQUESTS, Ticket
+from batcher.policy.ticket import OUTPUT, REQUESTS, Ticket
 from batcher.records import Quota
 
 MINUTE_S = 60.0
+LEAST_LIMIT = 0.1  # a minute; a server that names less is not to be believed
 _MARGIN_S = 0.5  # seconds of refill kept in reserve against jitter on the way to the server ...
 _MARGIN_SHARE = 0.08  # ... but not more than this share of a minute's limit
 _MARGIN_OF_BURST = 0.1  # ... nor of what the bucket really holds
+_JITTER_S = 0.03  # the least: kept even where the bucket has no room for it beside an attempt
 _FOREIGN_TAU_S = 15.0  # belief in other users of the quota fades
 _FOREIGN_GAIN_S = 8.0  # how long a surplus use must last to be believed in full
 _SHARE_S = 7.0  # contended: seconds of refill that are spread over, so that every client sees the
@@ -32,20 +34,28 @@ class Dimension:
         capacity: Units the bucket holds when full, as far as known.
         level: Units left, by our reckoning; negative when in debt.
         margin: Units kept in reserve.
+        credits_late: The server gives back what answers did not take before we hear of it.
     """
 
     __slots__ = (
         "_at",
+        "_care",
         "_ceiling",
         "_contended_until",
         "_foreign",
+        "_full",
+        "_is_capped",
         "_known_at",
+        "_limit",
+        "_most",
         "_next_at",
         "_refused_at",
+        "_rounded_off",
         "_seen",
         "_told_at",
         "_tolerance",
         "capacity",
+        "credits_late",
         "index",
         "level",
         "margin",
@@ -54,25 +64,33 @@ class Dimension:
 
     def __init__(self, index: int) -> None:
         self.index = index
+        self.credits_late = index >= OUTPUT
         self.rate = self.capacity = self.level = self.margin = 0.0
+        self._full = 0.0  # the level at which filling stops: room for the least margin
         self._tolerance = 0.5 if index == REQUESTS else 500.0  # servers round tokens to 1,000
-        self._ceiling = float("inf")
+        self._rounded_off = 0.5 if index == REQUESTS else 0.0  # on average
+        self._ceiling = math.inf
         self._at = 0.0
         self._known_at = 0.0
         self._foreign = 0.0
-        self._contended_until = float("-inf")
-        self._next_at = float("-inf")
-        self._seen = 0.0
-        self._told_at = float("-inf")
-        self._refused_at = float("-inf")
+        self._contended_until = -math.inf
+        self._next_at = -math.inf
+        self._seen = 0.0  # most there ever was, as headers tell
+        self._care = 1.0  # grows with refusals, and the margin with it
+        self._most = 0.0  # a minute's worth: no bucket holds more
+        self._limit = 0.0  # as headers give it
+        self._is_capped = False
+        self._told_at = -math.inf
+        self._refused_at = -math.inf
 
     def state(self, per_minute: float, *, burst_s: float) -> None:
         """Take a limit from the settings: never exceeded, whatever the server allows."""
         self._ceiling = per_minute / MINUTE_S
         self.rate = self._ceiling
-        self.capacity = self.level = self._seen = self.rate * burst_s
-        self._at = self._known_at = float("-inf")
-        self._set_margin()
+        self.capacity = self._seen = self.rate * burst_s
+        self._at = self._known_at = -math.inf
+        self._size_up()
+        self.level = self._full
 
     def learn(self, per_minute: float, *, level: float, capacity: float, now: float) -> None:
         """Take a limit the server named, with the level it had at `now`."""
@@ -83,42 +101,51 @@ class Dimension:
         if capacity < self.capacity or not self._seen:
             self._seen = min(self._seen or level, capacity)
         self.rate = min(per_minute / MINUTE_S, self._ceiling)
+        self._limit = per_minute
         self.capacity = capacity
         self.level = min(self.level, capacity)
         self._at = now
-        self._set_margin()
+        self._care = 1.0
+        self._size_up()
 
     def fill(self, now: float) -> None:
         """Bring the level up to `now`."""
         elapsed = now - self._at
-        if elapsed > 0.0:
-            if elapsed == float("inf"):
-                elapsed = 0.0
-            foreign = self._foreign
-            level = self.level + (self.rate - foreign) * elapsed
-            self.level = level if level < self.capacity else self.capacity
-            if foreign:
-                self._foreign = foreign * max(0.0, 1.0 - elapsed / _FOREIGN_TAU_S)
-            self._at = now
+        if elapsed <= 0.0:
+            return
+        self._at = now
+        if elapsed == math.inf:
+            return
+        foreign = self._foreign
+        level = self.level + (self.rate - foreign) * elapsed
+        self.level = level if level < self._full else self._full
+        if foreign:
+            self._foreign = foreign * max(0.0, 1.0 - elapsed / _FOREIGN_TAU_S)
 
     def wait_s(self, cost: float, now: float) -> float:
         """Seconds until `cost` may be taken; what exceeds the bucket waits for a full one."""
-        self.fill(now)
-        # A reserve is kept only up to levels the bucket is known to reach.
+        if now > self._at:
+            self.fill(now)
+        level = self.level
         is_contended = now < self._contended_until
-        margin = 0.0 if is_contended else self.margin
-        need = min(cost + margin, max(cost, self._seen), self.capacity)
-        short = need - self.level
+        if not is_contended and level >= cost + self.margin and now >= self._next_at:
+            return 0.0
+        need = cost if cost < self.capacity else self.capacity
+        if not is_contended:
+            # What the bucket cannot hold beside an attempt runs over while we wait for it.
+            need += max(min(self.margin, self.capacity - need), self._full - self.capacity)
+        short = need - level
         wait = 0.0
         if short > 1e-9 * need:
             wait = short / max(self.rate - self._foreign, 0.03 * self.rate)
-        if self._next_at > now + wait and self.level < self.capacity:
+        if self._next_at > now + wait and level < self.capacity:
             wait = self._next_at - now
         return wait
 
     def take(self, cost: float, now: float) -> None:
         """Set `cost` aside."""
-        self.fill(now)
+        if now > self._at:
+            self.fill(now)
         if now < self._contended_until:
             # Pace by the level, which all clients of the quota see alike: fair by construction.
             pace = 2.0 * max(0.0, self.level - 0.3 * self._base_margin()) / self._share_s()
@@ -128,11 +155,15 @@ class Dimension:
 
     def give(self, amount: float, now: float) -> None:
         """Return what was set aside and not used; negative when more was used."""
-        self.fill(now)
-        self.level = min(self.capacity, self.level + amount)
+        if now > self._at:
+            self.fill(now)
+        level = self.level + amount
+        self.level = level if level < self._full else self._full
 
-    def read(self, quota: Quota, ticket: Ticket, *, since: float, now: float) -> None:
+    def read(self, quota: Quota, ticket: Ticket, since: float, now: float) -> None:
         """Correct limit and level by a header.
+
+        What a header says is rounded, so it allows a range of levels; one within is left alone.
 
         Args:
             quota: What the header said when `ticket` was let in or refused.
@@ -140,46 +171,110 @@ class Dimension:
             since: Units admitted after the ticket was sent.
             now: Monotonic seconds.
         """
-        if ticket.sent < self._told_at:
-            return  # overtaken by the news that the limit is another
+        left = quota.remaining + self._rounded_off
+        had = left + ticket.cost[self.index]
         age = now - ticket.sent
-        rate = min(quota.limit / MINUTE_S, self._ceiling)
-        left = max(0.0, quota.remaining) + (0.5 if self.index == REQUESTS else 0.0)
-        capacity = self._capacity(quota, left + ticket.cost[self.index], rate)
-        seen = min(capacity, left + rate * age - since)
-        if rate != self.rate or capacity != self.capacity:
-            fresh = not self.rate
-            if rate != self.rate:
-                self._told_at = ticket.sent
-            self.learn(quota.limit, level=seen, capacity=capacity, now=now)
-            if fresh:
-                return
-        self.fill(now)
-        if quota.limit > self._ceiling * MINUTE_S:
-            seen = min(seen, self.level)  # the server allows more than the settings do
-        correction = self.level - seen
-        if correction < 0.0 and self.index >= 2:
-            correction *= 0.2  # may be a credit for output whose answer is still on its way
-        if abs(correction) <= self._tolerance:
+        if quota.limit != self._limit and not self._renew(quota, ticket, had, since, now):
             return
-        self.level -= correction
-        if now - self._known_at > 5.0 and age < 20.0:
-            gain = max(_FOREIGN_GAIN_S, 3.0 * age)
-            if self.index != REQUESTS:  # estimates err by a share of each prompt
-                noise = min(abs(correction), self._tolerance + ticket.cost[self.index])
-                correction -= math.copysign(noise, correction)
-            self._foreign = min(0.9 * rate, max(0.0, self._foreign + correction / gain))
-            if self.index < 2 and self._foreign > 0.2 * rate and self.level < 0.5 * capacity:
-                self._contended_until = now + _CONTENDED_S
+        resets = quota.resets_in_s
+        if (had > self._seen and self._seen < self._most) or (
+            resets is not None and had + self.rate * (resets + 1.0) < self.capacity
+        ):
+            self._resize(had, resets)
+        if now > self._at:
+            self.fill(now)
+        seen = left + self.rate * age - since
+        off = self.level - (seen if seen < self._full else self._full)
+        if off > self._tolerance:
+            self._correct(off - self._tolerance, ticket, age, now)
+        elif (
+            off < -self._tolerance
+            and not self._is_capped
+            and (quota.remaining > 0.0 or self.index == REQUESTS)  # nought may be any debt
+        ):
+            self._correct(off + self._tolerance, ticket, age, now)
 
-    def refused(self, ticket: Ticket, now: float) -> None:
-        """A refusal that the level explains: keep more in reserve, once for each cluster."""
+    def _renew(self, quota: Quota, ticket: Ticket, had: float, since: float, now: float) -> bool:
+        """Take another limit; returns whether there is a level to be corrected."""
+        if ticket.sent < self._told_at or not LEAST_LIMIT <= quota.limit < math.inf:
+            return False  # overtaken by the news that the limit is another, or no limit at all
+        self._limit = quota.limit
+        rate = min(quota.limit / MINUTE_S, self._ceiling)
+        self._is_capped = rate < quota.limit / MINUTE_S  # allows more than the settings do
+        if rate == self.rate:
+            return True
+        fresh = not self.rate
+        self._told_at = ticket.sent
+        self._seen = min(rate * MINUTE_S, max(self._seen, had))
+        capacity = self._capacity(had, quota.resets_in_s, rate)
+        # The least it may be, until more headers tell how they round.
+        level = had - ticket.cost[self.index] + rate * (now - ticket.sent) - since
+        level = min(level, capacity) - self._tolerance
+        self.learn(quota.limit, level=level, capacity=capacity, now=now)
+        return not fresh
+
+    def _resize(self, had: float, resets_in_s: float | None) -> None:
+        self._seen = min(self._most, max(self._seen, had))
+        capacity = min(self.capacity, self._capacity(had, resets_in_s, self.rate))
+        capacity = max(1.0, self._seen, capacity)
+        if capacity != self.capacity:
+            self.capacity = capacity
+            self._size_up()
+
+    def _capacity(self, had: float, resets_in_s: float | None, rate: float) -> float:
+        """What the bucket holds, out of what it had and the time to full.
+
+        Some servers enforce a minute's limit as a bucket of a second: then `remaining`
+        never exceeds a sixtieth of the limit, and time to full (rounded to a second) tells.
+        """
+        most = rate * MINUTE_S
+        if resets_in_s is not None:
+            most = min(most, had + rate * (resets_in_s + 1.0))
+        return max(1.0, self._seen, most)
+
+    def _correct(self, off: float, ticket: Ticket, age: float, now: float) -> None:
+        """The level is off by so much at least; others may have taken it."""
+        if off < 0.0 and self.credits_late:
+            off *= 0.2  # may be a credit for output whose answer is still on its way
+        is_full = self.level > 0.5 * self.capacity > 0.5 * self._seen
+        if off > 0.0 and is_full and self.index != REQUESTS:
+            # Refill may have run over: it holds no more than was ever seen, or little more.
+            self.capacity = max(self._seen, self.capacity - off)
+            self._size_up()
+        self.level -= off
+        if now - self._known_at <= 5.0 or age >= 20.0:
+            return
+        gain = max(_FOREIGN_GAIN_S, 3.0 * age)
+        if self.index != REQUESTS:  # estimates err by a share of each prompt
+            off -= math.copysign(min(abs(off), self._tolerance + ticket.cost[self.index]), off)
+        self._foreign = min(0.9 * self.rate, max(0.0, self._foreign + off / gain))
+        is_scarce = self.level < 0.5 * self.capacity
+        if self.index < OUTPUT and self._foreign > 0.2 * self.rate and is_scarce:
+            self._contended_until = now + _CONTENDED_S
+
+    def refused(self, ticket: Ticket, remaining: float, *, since: float, now: float) -> None:
+        """A refusal that a header explains: there was less than the attempt takes.
+
+        More is kept in reserve from then on, once for each cluster of refusals.
+        """
+        cost = ticket.cost[self.index]
+        least = max(0.0, remaining - self._tolerance)
+        if now >= self._contended_until:  # others come and go in lumps, which say nothing
+            level = max(least, cost)
+            if self.index != REQUESTS:
+                level = 0.5 * (least + level)
+            self.emptied(level + self.rate * (now - ticket.sent) - since, now)
         if ticket.sent > self._refused_at:
             self._refused_at = now
-            self.margin = min(_MARGIN_SHARE * self.rate * MINUTE_S, self.margin * 1.25)
+            self._care *= 1.25
+            if cost >= self.capacity:
+                self.capacity = min(self._most, 1.25 * self.capacity)  # it was not full
+            self._size_up()
 
     def is_shallow(self, cost: float) -> bool:
         """Whether the bucket cannot hold a reserve beside `cost`: only pacing helps then."""
+        if self.index != REQUESTS:
+            return False  # each takes another amount
         return cost + self._base_margin() > max(cost, self._seen) or self.capacity < 4.0 * cost
 
     def emptied(self, level: float, now: float) -> None:
@@ -190,24 +285,12 @@ class Dimension:
     def _share_s(self) -> float:
         return min(_SHARE_S, 0.5 * self.capacity / self.rate)
 
-    def _set_margin(self) -> None:
-        self.margin = self._base_margin()
+    def _size_up(self) -> None:
+        self._most = self.rate * MINUTE_S
+        self.margin = min(_MARGIN_SHARE * self._most, self._care * self._base_margin())
+        self._full = self.capacity + min(self.margin, _JITTER_S * self.rate)
 
     def _base_margin(self) -> float:
-        most = min(_MARGIN_SHARE * self.rate * MINUTE_S, _MARGIN_OF_BURST * self.capacity)
-        return min(_MARGIN_S * self.rate, most)
-
-    def _capacity(self, quota: Quota, level: float, rate: float) -> float:
-        """What the bucket holds, out of `remaining` and the time to full.
-
-        Some servers enforce a minute's limit as a bucket of a second: then `remaining`
-        never exceeds a sixtieth of the limit, and time to full (rounded to a second) tells.
-        """
-        limit = rate * MINUTE_S
-        self._seen = min(limit, max(self._seen, level))
-        if quota.resets_in_s is None:
-            return limit
-        most = level + rate * (quota.resets_in_s + 1.0)
-        if self.capacity and rate == self.rate:
-            most = min(most, self.capacity)
-        return max(1.0, self._seen, min(limit, most))
+        return min(
+            _MARGIN_S * self.rate, _MARGIN_SHARE * self._most, _MARGIN_OF_BURST * self.capacity
+        )

@@ -17,16 +17,18 @@ class Estimate:
 
     Attributes:
         output: Mean output tokens of an answer; 0.0 until one was seen.
+        reserves: The server sets max_tokens aside, and so do we.
         mean: Mean amounts of an attempt, output as really used.
     """
 
-    __slots__ = ("_answers", "_chars", "_tokens", "mean", "output")
+    __slots__ = ("_answers", "_chars", "_tokens", "mean", "output", "reserves")
 
     def __init__(self) -> None:
         self._answers = 0
         self._chars = 1.0
         self._tokens = _FIRST_TOKENS_PER_CHAR
         self.output = 0.0
+        self.reserves = True
         self.mean = [1.0, 0.0, 0.0, 0.0]
 
     @property
@@ -35,9 +37,15 @@ class Estimate:
         return self._tokens / self._chars
 
     def cost(self, need: Need) -> Amounts:
-        """What to set aside: one request, estimated input, the most output it may take."""
+        """What to set aside: one request, estimated input, and output.
+
+        That is all the output it may take, or what answers take on average where the server
+        charges only what is generated.
+        """
         inputs = need.input_chars * self._tokens / self._chars
         output = float(need.max_tokens)
+        if not self.reserves:
+            output = min(output, self.output)  # errors of many in flight cancel out
         return (1.0, inputs, output, inputs + output)
 
     def sent(self, cost: Amounts) -> None:

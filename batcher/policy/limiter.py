@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping
 
 from batcher.events import Event, LimitChanged, Paused
 from batcher.policy.breaker import Breaker
-from batcher.policy.buckets import MINUTE_S, Dimension
+from batcher.policy.buckets import LEAST_LIMIT, MINUTE_S, Dimension
 from batcher.policy.concurrency import Concurrency
 from batcher.policy.estimate import Estimate
 from batcher.policy.ramp import Ramp
+from batcher.policy.reserving import Reserving
 from batcher.policy.ticket import INDEX, INPUT, OUTPUT, TOTAL, UNITS, Amounts, Ticket
 from batcher.policy.tracker import Tracker
 from batcher.records import Bucket, Feedback, Need, Quota, Signal
@@ -23,7 +24,6 @@ _FULL_S = 1.0  # nothing but an answer makes room; ask again then, or at least t
 _SHORTEST_S = 1e-4  # a wait that is lost in the rounding of `now` would never end
 _SPEED_WINDOW_S = 0.5
 _LEAST = 1e-6  # a job without prompt text takes no input tokens
-_LEAST_LIMIT = 0.1  # a minute; a server that names less is not to be believed
 _REVIEW = 32  # answers
 _REFUSALS_COME_S = 0.5  # of sending
 _KNOWN_RAMP = 3.0  # a known limit may be exceeded this far while its bucket is full
@@ -55,6 +55,8 @@ class Limiter:
         self._estimate = Estimate()
         self._dimensions = [Dimension(index) for index in range(4)]
         self._known: list[Dimension] = []
+        self._reserving = Reserving()
+        self._asked = self._generated = 0.0  # output: most of what is in flight, of all answers
         self._tracker = Tracker()
         self._ramp = Ramp()
         self._breaker = Breaker(random.Random(seed))  # noqa: S311 - spreads probes, guards nothing
@@ -77,11 +79,9 @@ class Limiter:
 
     def wait_s(self, need: Need, *, now: float) -> float:
         """Seconds until it is worth asking again; 0.0 means this need may go now."""
-        wait = self._ramp.next_at - now
-        if len(self._flying) >= self._concurrency.limit:
-            wait = max(wait, _FULL_S)
-        if self._paused_until > now:
-            wait = max(wait, self._paused_until - now)
+        wait = max(self._ramp.next_at, self._paused_until) - now
+        if wait < _FULL_S and len(self._flying) >= self._concurrency.limit:
+            wait = _FULL_S
         tracker = self._tracker
         if self._known or tracker.is_on:
             cost = self._estimate.cost(need)
@@ -105,10 +105,16 @@ class Limiter:
         admitted[3] += cost[3]
         flying = self._flying
         in_flight = len(flying) + 1
+        self._asked += need.max_tokens
         ticket = Ticket(now, cost, admitted.copy(), in_flight, need.input_chars)
+        ticket.max_tokens = need.max_tokens
+        ticket.asked, ticket.generated = self._asked, self._generated
         flying[ticket] = None
-        if in_flight >= self._concurrency.limit:
-            ticket.era = self._concurrency.era
+        concurrency = self._concurrency
+        if in_flight >= concurrency.near:
+            ticket.era = concurrency.meet(in_flight, now)
+        else:
+            concurrency.unmet += 1
         for dimension in self._known:
             dimension.take(cost[dimension.index], now)
             if dimension.level <= 0.0:
@@ -129,11 +135,13 @@ class Limiter:
         """Give the ticket back, once, with what was learnt; returns changes worth telling."""
         assert isinstance(ticket, Ticket)  # noqa: S101 - the seam hides the type
         del self._flying[ticket]
+        self._asked -= ticket.max_tokens
         signal = feedback.signal
         if signal is Signal.OK:
             ticket.verdict = False
             self._answered(ticket, feedback, now)
-            if not feedback.quotas and ticket.era < 0 and not self._breaker.is_open:
+            is_dull = ticket.era < 0 and not self._concurrency.counts
+            if is_dull and not feedback.quotas and not self._breaker.is_open:
                 return ()
             return self._after_answer(ticket, feedback, now)
         ticket.verdict = signal is Signal.OVERLOADED
@@ -156,6 +164,7 @@ class Limiter:
 
     def _correct(self, ticket: Ticket, actual: Amounts, now: float) -> None:
         cost, admitted = ticket.cost, self._admitted
+        self._generated += actual[2]
         admitted[1] += actual[1] - cost[1]
         admitted[2] += actual[2] - cost[2]
         admitted[3] += actual[3] - cost[3]
@@ -186,9 +195,10 @@ class Limiter:
             self._ramp.restart(64.0, now)
             self._tracker.resume(now)
             events.append(self._changed("the server copes again"))
-        if ticket.era >= 0:
+        concurrency, met = self._concurrency, ticket.era >= 0
+        if met or concurrency.counts:
             tokens = float(feedback.usage.output_tokens) if feedback.usage else 0.0
-            reason = self._concurrency.answered(ticket, feedback.latency_s, tokens, now)
+            reason = concurrency.answered(met, len(self._flying) + 1, tokens, now)
             if reason is not None:
                 events.append(self._changed(reason))
         return events
@@ -197,6 +207,7 @@ class Limiter:
 
     def _refused(self, ticket: Ticket, feedback: Feedback, now: float) -> list[Event]:
         self._take_back(ticket, now)
+        self._concurrency.forget()
         events = self._read(ticket, feedback, now)
         reason: str | None = None
         if feedback.signal is Signal.OVERLOADED:
@@ -224,6 +235,7 @@ class Limiter:
             if later.sent < ticket.sent:
                 break
             _subtract(later.total, cost)
+            later.asked -= ticket.max_tokens
         _subtract(ticket.total, cost)
         _subtract(self._admitted, cost)
         for dimension in self._known:
@@ -234,19 +246,18 @@ class Limiter:
     def _over_quota(self, ticket: Ticket, feedback: Feedback, now: float) -> str | None:
         hint = feedback.limit_hint
         reason: str | None = None
-        if hint is not None and _LEAST_LIMIT <= hint.limit < math.inf:
+        if hint is not None and LEAST_LIMIT <= hint.limit < math.inf:
             reason = self._take_hint(ticket, hint, now)
             if reason is not None:
                 return reason
-        short = [
-            self._dimensions[INDEX[quota.bucket]]
-            for quota in feedback.quotas
-            if self._is_short(quota, ticket)
-        ]
-        for dimension in short:
-            dimension.refused(ticket, now)
+        short = [quota for quota in feedback.quotas if self._is_short(quota, ticket)]
+        for quota in short:
+            dimension = self._dimensions[INDEX[quota.bucket]]
+            since = self._admitted[dimension.index] - ticket.total[dimension.index]
+            dimension.refused(ticket, quota.remaining, since=since, now=now)
         if short:
-            if not all(d.is_shallow(ticket.cost[d.index]) for d in short):
+            known = [self._dimensions[INDEX[quota.bucket]] for quota in short]
+            if not all(d.is_shallow(ticket.cost[d.index]) for d in known):
                 return None
             self._tracker.is_shallow = True
         if ticket.is_short and not feedback.quotas:
@@ -302,17 +313,35 @@ class Limiter:
         self._reviewed -= 1
         if self._reviewed < 0:
             self._review()
+        if not feedback.quotas:
+            return events
+        dimensions, admitted, total = self._dimensions, self._admitted, ticket.total
+        reserving = self._reserving
         for quota in feedback.quotas:
-            if not (_LEAST_LIMIT <= quota.limit < math.inf and quota.remaining < math.inf):
+            if not 0.0 <= quota.remaining < math.inf:
                 continue
-            dimension = self._dimensions[INDEX[quota.bucket]]
-            was, index = dimension.rate, dimension.index
-            since = self._admitted[index] - ticket.total[index]
-            dimension.read(quota, ticket, since=since, now=now)
+            index = INDEX[quota.bucket]
+            dimension = dimensions[index]
+            was = dimension.rate
+            since = admitted[index] - total[index]
+            if index >= OUTPUT:
+                if was and ticket.sent >= reserving.next_at:
+                    self._weigh(ticket, feedback, quota.remaining, dimension)
+                if not reserving.is_on:  # what is in flight was not charged then
+                    since += total[OUTPUT] - ticket.generated
+            dimension.read(quota, ticket, since, now)
             if dimension.rate != was:
                 self._know(dimension)
                 events.append(self._changed(f"headers: {quota.limit:.6g} {UNITS[index]} a minute"))
         return events
+
+    def _weigh(self, ticket: Ticket, feedback: Feedback, left: float, dimension: Dimension) -> None:
+        """See by a header whether the server sets output aside, and do the same."""
+        tokens = feedback.usage.output_tokens if feedback.usage is not None else None
+        self._reserving.read(ticket, left, dimension, tokens=tokens, latency_s=feedback.latency_s)
+        is_on = self._estimate.reserves = self._reserving.is_on
+        for known in self._dimensions[OUTPUT:]:
+            known.credits_late = is_on
 
     def _know(self, dimension: Dimension) -> None:
         if dimension not in self._known:

@@ -25,6 +25,9 @@ class Ticket:
         in_flight: Attempts in flight with it, itself included.
         era: Which setting of the in-flight limit it ran into; -1 when it met none.
         chars: Characters of its prompt.
+        max_tokens: Most output it may be answered with.
+        asked: The same of all attempts in flight with it, itself included.
+        generated: Output of all answers by the time it was sent.
         is_refused: The server did not let it in.
         is_short: By our own reckoning a known quota had too little left for it.
         is_probe: It was sent faster than the learnt rate, to see whether there is more.
@@ -32,13 +35,16 @@ class Ticket:
     """
 
     __slots__ = (
+        "asked",
         "chars",
         "cost",
         "era",
+        "generated",
         "in_flight",
         "is_probe",
         "is_refused",
         "is_short",
+        "max_tokens",
         "sent",
         "total",
         "verdict",
@@ -52,6 +58,8 @@ class Ticket:
         self.total = total
         self.in_flight = in_flight
         self.chars = chars
+        self.max_tokens = 0
+        self.asked = self.generated = 0.0
         self.era = -1
         self.is_refused = False
         self.is_short = False

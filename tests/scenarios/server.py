@@ -144,6 +144,7 @@ class Server:
             if shape.hidden_s is not None and limit is not None:
                 self._add(kind, limit * scale, shape.hidden_s, visible=False, least=least)
         self._busy = 0
+        self._owed = 0  # output of admitted rows that is yet to be charged
         self._waiting: deque[tuple[float, Callable[[], None]]] = deque()
         self._admitted: deque[float] = deque()
         self.exempt = False  # from the limit on growth; for the oracle
@@ -209,6 +210,8 @@ class Server:
             )
         for bucket in self.buckets:
             bucket.level -= self.cost(row, bucket.kind)
+        if not self.shape.reserves:
+            self._owed += row.output
         return Answer(200, self._quotas())
 
     def _grows_too_fast(self) -> bool:
@@ -269,6 +272,8 @@ class Server:
 
     def _settle(self, row: Row) -> None:
         self._refill()
+        if not self.shape.reserves:
+            self._owed -= row.output
         for bucket in self.buckets:
             if bucket.kind in (Bucket.OUTPUT, Bucket.TOTAL):
                 back = row.max_tokens - row.output if self.shape.reserves else -row.output
@@ -284,11 +289,24 @@ class Server:
             bucket.level -= max(0.0, min(wanted, room))
 
     def wait_s(self, row: Row) -> float:
-        """Seconds until a row would be let in; only the oracle may ask."""
+        """Seconds until a row would be let in; only the oracle may ask.
+
+        Where output is charged at the end a server lets in more than it can pay for. That is
+        debt, which a run of limited length never pays back, and no throughput: the oracle makes
+        none.
+        """
         self._refill()
         if self.overload() >= 1:  # a partial overload is not a closed door
             now = self._world.now
             return min(z for a, z, _ in self.shape.overload if a <= now < z) - now + 1e-6
         if self.shape.slots is not None and self._busy >= self.shape.slots:
             return 0.005
-        return max((self._short_s(bucket, row) for bucket in self.buckets), default=0.0)
+        return max((self._unpaid_s(bucket, row) for bucket in self.buckets), default=0.0)
+
+    def _unpaid_s(self, bucket: _Bucket, row: Row) -> float:
+        """Seconds until a bucket can pay for a row and for all output yet to be charged."""
+        short_s = self._short_s(bucket, row)
+        if self.shape.reserves or bucket.kind not in (Bucket.OUTPUT, Bucket.TOTAL):
+            return short_s
+        need = min(self.cost(row, bucket.kind) + row.output + self._owed, bucket.capacity)
+        return max(short_s, (need - bucket.level) / bucket.rate)

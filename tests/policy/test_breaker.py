@@ -1,0 +1,101 @@
+"""Overload: when to stand still, and how to come back."""
+
+import random
+
+import pytest
+
+from batcher.policy.breaker import Breaker
+from batcher.policy.ticket import Ticket
+
+
+def an_attempt(sent: float) -> Ticket:
+    return Ticket(sent, (1.0, 0.0, 0.0, 0.0), [0.0] * 4, 1, 100)
+
+
+def after(refused: float, *, sent: int = 32) -> tuple[Breaker, float | None]:
+    """A breaker that has seen this share of attempts refused, and the pause it then asks for."""
+    breaker, pause = Breaker(random.Random(1)), None
+    attempts = [an_attempt(0.01 * step) for step in range(sent)]
+    for attempt in attempts:
+        breaker.sent(attempt)
+    for number, attempt in enumerate(attempts):
+        attempt.verdict = number < refused * sent
+        if attempt.verdict:
+            pause = breaker.overloaded(attempt, 0.1, 1.0) or pause
+    return breaker, pause
+
+
+def test_a_server_that_refuses_nearly_all_is_left_alone() -> None:
+    breaker, pause = after(0.9)
+
+    assert breaker.is_open
+    assert pause is not None
+    assert breaker.wait_s(1.0) == pytest.approx(pause)
+
+
+def test_three_in_ten_refused_are_no_reason_to_stand_still() -> None:
+    breaker, pause = after(0.3)
+
+    assert not breaker.is_open
+    assert pause is None
+
+
+def test_a_few_refusals_say_nothing_yet() -> None:
+    breaker, _ = after(1.0, sent=10)
+
+    assert not breaker.is_open
+
+
+def test_attempts_that_were_not_refused_in_time_count_as_let_in() -> None:
+    breaker = Breaker(random.Random(1))
+    for step in range(31):
+        breaker.sent(an_attempt(0.01 * step))
+    refused = an_attempt(0.32)
+    refused.verdict = True
+    breaker.sent(refused)
+
+    assert breaker.overloaded(refused, 0.1, 5.0) is None
+
+
+def test_after_the_pause_one_goes_then_two_then_four() -> None:
+    breaker, pause = after(1.0)
+    assert pause is not None
+    now, widths = 1.0 + pause, []
+    for _ in range(3):
+        width = 0
+        while breaker.wait_s(now) == 0.0:
+            breaker.sent(an_attempt(now))
+            width += 1
+        widths.append(width)
+        now += breaker.wait_s(now)
+        breaker.look(now)
+
+    assert widths == [1, 2, 8]  # each that is let in doubles the number
+
+
+def test_a_refused_probe_doubles_the_pause() -> None:
+    breaker, first = after(1.0)
+    assert first is not None
+    probe = an_attempt(1.0 + first)
+    breaker.sent(probe)
+    probe.verdict = True
+    second = breaker.overloaded(probe, 0.1, 2.0 + first)
+
+    assert second is not None
+    assert second > 1.1 * first
+
+
+def test_probes_let_in_close_it() -> None:
+    breaker, pause = after(1.0)
+    assert pause is not None
+    now, closed = 1.0 + pause, False
+    for _ in range(64):
+        while not closed and breaker.wait_s(now) == 0.0:
+            probe = an_attempt(now)
+            probe.verdict = False
+            breaker.sent(probe)
+            closed = breaker.look(now)
+        now += 0.1
+
+    assert closed
+    assert not breaker.is_open

@@ -1,0 +1,139 @@
+"""What is left of a quota whose limit is known."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batcher.policy.buckets import Dimension
+from batcher.policy.ticket import INPUT, REQUESTS, Ticket
+from batcher.records import Bucket, Quota
+
+BUCKETS = {REQUESTS: Bucket.REQUESTS, INPUT: Bucket.INPUT}
+
+
+def an_attempt(sent: float, tokens: float = 500.0) -> Ticket:
+    return Ticket(sent, (1.0, tokens, 0.0, tokens), [0.0] * 4, 1, 100)
+
+
+def read(
+    dimension: Dimension,
+    remaining: float,
+    *,
+    sent: float,
+    now: float,
+    limit: float = 6000.0,
+    since: float = 0.0,
+    resets_in_s: float | None = None,
+) -> None:
+    quota = Quota(
+        bucket=BUCKETS[dimension.index], limit=limit, remaining=remaining, resets_in_s=resets_in_s
+    )
+    dimension.read(quota, an_attempt(sent), since, now)
+
+
+def known(index: int, *, limit: float = 6000.0, remaining: float) -> Dimension:
+    dimension = Dimension(index)
+    read(dimension, remaining, sent=0.0, now=0.0, limit=limit)
+    return dimension
+
+
+def test_a_header_makes_the_limit_known() -> None:
+    dimension = known(REQUESTS, remaining=100.0)
+
+    assert dimension.rate == 100.0
+    assert dimension.level == pytest.approx(100.0)
+
+
+def test_what_rounding_explains_is_left_alone() -> None:
+    dimension = known(INPUT, limit=600_000.0, remaining=100_000.0)
+    level = dimension.level
+    read(dimension, 100_000.0, sent=0.0, now=0.0, limit=600_000.0)
+
+    assert dimension.level == level
+
+
+def test_beyond_what_rounding_explains_the_nearest_possible_level_is_taken() -> None:
+    dimension = known(INPUT, limit=600_000.0, remaining=100_000.0)
+    read(dimension, 90_000.0, sent=0.0, now=0.0, limit=600_000.0)
+
+    assert dimension.level == pytest.approx(90_500.0)
+
+
+def test_nothing_left_may_be_any_debt_of_tokens() -> None:
+    dimension = known(INPUT, limit=60_000.0, remaining=5_000.0)
+    dimension.take(20_000.0, 0.0)
+    read(dimension, 0.0, sent=0.0, now=0.0, limit=60_000.0)
+
+    assert dimension.level < -14_000.0
+
+
+def test_the_margin_waits_only_where_the_bucket_has_room_for_it() -> None:
+    deep, single = Dimension(REQUESTS), Dimension(REQUESTS)
+    deep.state(600.0, burst_s=60.0)
+    single.state(60.0, burst_s=1.0)
+    for dimension in (deep, single):
+        dimension.level = 0.0
+        dimension.fill(0.0)
+        dimension._at = 0.0
+
+    assert deep.wait_s(1.0, 0.0) == pytest.approx(0.1 + deep.margin / 10.0)
+    assert single.wait_s(1.0, 0.0) == pytest.approx(1.03)
+
+
+def test_a_refusal_shows_that_there_was_less_than_was_asked_for() -> None:
+    dimension = known(REQUESTS, limit=60.0, remaining=40.0)
+    margin = dimension.margin
+    dimension.refused(an_attempt(0.0), 0.0, since=0.0, now=0.0)
+
+    assert dimension.level <= 1.0
+    assert dimension.margin > margin
+
+
+def test_one_cluster_of_refusals_widens_the_margin_once() -> None:
+    dimension = known(REQUESTS, limit=600.0, remaining=40.0)
+    dimension.refused(an_attempt(0.0), 0.0, since=0.0, now=0.5)
+    margin = dimension.margin
+    dimension.refused(an_attempt(0.1), 0.0, since=0.0, now=0.6)
+
+    assert dimension.margin == margin
+
+
+def test_a_bucket_that_is_never_seen_so_full_holds_less() -> None:
+    dimension = known(INPUT, limit=60_000.0, remaining=8_000.0)
+    for step in range(1, 20):
+        read(dimension, 8_000.0, sent=30.0 * step, now=30.0 * step, limit=60_000.0)
+
+    assert dimension.capacity < 12_000.0
+
+
+def test_one_prompt_that_a_full_bucket_refuses_shows_that_it_holds_more() -> None:
+    dimension = known(INPUT, limit=60_000.0, remaining=8_000.0)
+    dimension.capacity = 10_000.0
+    dimension.refused(an_attempt(0.0, tokens=20_000.0), 9_000.0, since=0.0, now=0.0)
+
+    assert dimension.capacity == 12_500.0
+
+
+def test_news_of_another_limit_is_not_overtaken_by_old_answers() -> None:
+    dimension = known(REQUESTS, remaining=100.0)
+    read(dimension, 50.0, sent=10.0, now=11.0, limit=3000.0)
+    read(dimension, 100.0, sent=9.0, now=12.0, limit=6000.0)
+
+    assert dimension.rate == 50.0
+
+
+@given(
+    costs=st.lists(st.floats(1.0, 5_000.0), min_size=20, max_size=60),
+    limit=st.floats(60_000.0, 600_000.0),
+)
+def test_waiting_as_told_never_overdraws_a_full_bucket(costs: list[float], limit: float) -> None:
+    dimension = Dimension(INPUT)
+    dimension.state(limit, burst_s=60.0)
+    now = level = 0.0
+    level, at = limit, 0.0
+    for cost in costs:
+        now += dimension.wait_s(cost, now)
+        level, at = min(limit, level + limit / 60 * (now - at)), now
+        dimension.take(cost, now)
+        level -= cost
+        assert level >= -1e-6 * limit
