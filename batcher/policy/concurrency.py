@@ -184,7 +184,7 @@ class Concurrency:
         if current.answers < 0.5 * max(_SAMPLES, _ROUNDS * self._start):
             return None
         gain = top.gain(current)
-        if not is_enough and gain < _COSTS**2:
+        if not is_enough and gain < _COSTS**1.5:
             return None  # what is plain takes fewer answers to see
         if gain < _COSTS and self.limit > 1:
             top.absorb(current)
