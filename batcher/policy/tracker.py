@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from batcher.policy.depth import SHALLOW_S, Depth
+from batcher.policy.replay import Fit, fit, fit_start, refine
 from batcher.policy.ticket import INPUT, OUTPUT, REQUESTS, TOTAL, UNITS, Ticket
 
 _BELOW = 0.99  # of the estimate while holding
@@ -65,30 +66,37 @@ _TINY_BELOW = 0.96
 _MARKS = 10
 _ENOUGH = 8.0  # attempts between two refusals for their rate to be taken as it is
 _FIRST_PER_S = 0.5  # requests a second, when the very first are refused
-_LOSS_ERROR = 0.5  # of what is thought to have run over
 _SIZE_ERROR = 0.15  # of an estimated prompt
+_MISFIT = 0.3  # mean attempts that may contradict a rate before it is another quota's
+_AMISS = 0.1  # from here on the depth may be another
+_LONGEST_REPLAY = 400  # attempts
+_ROOMY = 4.0  # attempts a bucket holds whose replay tells anything
+_OVERSIZE = 1.3  # an attempt this much bigger than the bucket gives its depth the lie
+_SAVED_SHARE = 0.8  # of a known depth that a pause is taken to fill
+_EXPLAINED = 4  # refusals that make the unit sure ...
+_PROVEN = 6.0  # ... so that it takes this evidence to change it
 _SLOWEST_S = 60.0  # an attempt a minute, at least
 
 
 class _Mark:
     """A refusal: when it was sent, its size, what had been admitted by then and what was left."""
 
-    __slots__ = ("cost", "left", "lost_s", "sent", "total")
+    __slots__ = ("cost", "least", "left", "sent", "total")
 
-    def __init__(self, ticket: Ticket, left: float | None) -> None:
+    def __init__(self, ticket: Ticket, left: float | None, least: float) -> None:
         self.left = left
-        self.lost_s = 0.0  # seconds of refill that ran over until the next refusal
+        self.least = least  # of its cost was surely there
         self.sent = ticket.sent
         self.total = list(ticket.total)
         self.cost = ticket.cost
 
     def level(self, unit: int) -> float:
         """Units then left, in the middle of what is possible."""
-        return 0.5 * self.cost[unit] if self.left is None else self.left
+        return 0.5 * (1.0 + self.least) * self.cost[unit] if self.left is None else self.left
 
     def doubt(self, unit: int) -> float:
         """By how much that may be off."""
-        return (0.5 if self.left is None else _SIZE_ERROR) * self.cost[unit]
+        return (0.5 * (1.0 - self.least) if self.left is None else _SIZE_ERROR) * self.cost[unit]
 
 
 class Tracker:
@@ -115,9 +123,11 @@ class Tracker:
         "_evidence",
         "_excess",
         "_first",
+        "_fit",
         "_hold_s",
         "_is_proven",
         "_is_shared",
+        "_is_unit_proven",
         "_level",
         "_marks",
         "_next_at",
@@ -164,6 +174,8 @@ class Tracker:
         self.began = math.inf
         self._first: tuple[float, list[float]] = (0.0, [0.0, 0.0, 0.0, 0.0])
         self._depth = Depth()
+        self._is_unit_proven = False
+        self._fit: Fit | None = None
         self._probe: tuple[float, float] | None = None  # when the present probe began, with total
         self._cluster = 1.0  # refusals one probe costs, averaged
         self._clustered = 0
@@ -221,6 +233,8 @@ class Tracker:
                 level = saved if self._is_proven else max(level, min(saved, cost))
                 at = until
                 level = min(level, self._capacity)
+                if self._fit is not None:
+                    level = min(level, _SAVED_SHARE * self._depth.seconds * self.rate)
             most = max(self._biggest, cost, _BURST_S * self.rate)
             if level < most:
                 level = min(most, level + pace * (now - at))
@@ -306,7 +320,12 @@ class Tracker:
         self._clustered = 0
         self._reacted_at = now
         was = self.rate if self.is_on else math.inf
-        refusal = _Mark(ticket, self._left(ticket, retry_after_s))
+        least = 0.0
+        if self.is_on and ticket.is_probe:
+            cost = ticket.cost[self.unit]
+            least = min(1.0, self.rate * max(0.0, self._depth.gap_s(ticket) - _JITTER_S) / cost)
+        refusal = _Mark(ticket, self._left(ticket, retry_after_s), least)
+        self._fit = None
         self._weigh(ticket, mean)
         self._choose_unit(mean)
         if not self.is_on:
@@ -376,12 +395,10 @@ class Tracker:
     def _estimate(self, ticket: Ticket, mean: float, refusal: _Mark) -> float:
         """Set the rate from this and earlier refusals; returns the seconds it rests upon."""
         was = self.rate
-        is_shallow = self.unit == INPUT and 0.0 < self._depth.seconds < SHALLOW_S
+        if self.unit == INPUT and self._marks and self._look_back(ticket, mean):
+            return ticket.sent - self._marks[0].sent
         is_deep = self._depth.seconds >= SHALLOW_S
         is_less = self.unit == INPUT and not is_deep and self._refuses_steadily(ticket)
-        if is_shallow and self._marks:
-            last = self._marks[-1]
-            last.lost_s = self._depth.ran_over_s(last, ticket, rate=was, unit=INPUT)
         low, high, best, window_s = self._intersect(ticket, mean, refusal)
         keep = self._agreeing
         if best != was:
@@ -403,23 +420,75 @@ class Tracker:
             self._capacity *= self.rate / was  # most servers hold so many seconds of the rate
         return window_s
 
+    def _look_back(self, ticket: Ticket, mean: float) -> bool:
+        """Set the rate by replaying what was sent; False when that tells nothing."""
+        start = self._depth.start(ticket)
+        if start:
+            both = fit_start(start, self.unit)
+            if both is None:
+                return False
+            first, seconds = both
+            is_roomy = seconds * first.rate >= _ROOMY * mean
+            if first.misfit <= _MISFIT and seconds < SHALLOW_S and is_roomy:
+                self._depth.seconds = seconds
+                self._take(first)
+                return True
+            self._depth.is_over = True
+        seconds = self._depth.seconds
+        if not 0.0 < seconds < SHALLOW_S or seconds * self.rate < 0.5 * _ROOMY * mean:
+            return False
+        found = self._replay(ticket)
+        if found is not None:
+            self._take(found)
+        return found is not None
+
+    def _replay(self, ticket: Ticket) -> Fit | None:
+        """Replay back to the oldest refusal that still fits; forgets those before it."""
+        found: Fit | None = None
+        used: list[Ticket] = []
+        keep, depth = 0, self._depth
+        for mark in reversed(self._marks):
+            trail = depth.between(mark.sent, ticket)
+            biggest = max(one.cost[self.unit] for one in trail)
+            if len(trail) > _LONGEST_REPLAY or biggest > _OVERSIZE * depth.seconds * self.rate:
+                break
+            around = self.rate if found is None else found.rate
+            longer = fit(trail, around, depth.seconds, self.unit, is_sure=keep > 0)
+            if keep and longer.misfit > _MISFIT:
+                break
+            found, keep, used = longer, keep + 1, trail
+        if found is None:
+            return None
+        while len(self._marks) > keep:
+            self._marks.popleft()
+        if found.misfit > _AMISS:
+            found, depth.seconds = refine(used, found, depth.seconds, self.unit)
+        return found
+
+    def _take(self, found: Fit) -> None:
+        self._agreeing = len(self._marks)
+        self._fit = found
+        self._is_unit_proven = self._is_unit_proven or self._agreeing >= _EXPLAINED
+        self.rate = found.rate
+        self._is_proven = True
+        self._peak = max(0.97 * self._peak, found.rate)
+
     def _intersect(
         self, ticket: Ticket, mean: float, refusal: _Mark
     ) -> tuple[float, float, float, float]:
         """Bounds on which the newest refusals agree, the rate of the longest span, the span."""
         unit, was = self.unit, self.rate
         low, high, best, window_s = 0.0, math.inf, was, 0.0
-        keep, lost_s = 0, 0.0
+        keep = 0
         for mark in reversed(self._marks):
-            lost_s += mark.lost_s
-            lasted = ticket.sent - mark.sent - lost_s
+            lasted = ticket.sent - mark.sent
             if lasted <= 0.0:
                 continue
             passed = ticket.total[unit] - mark.total[unit]
             passed += refusal.level(unit) - mark.level(unit)
             rate = max(0.0, passed) / lasted
             half = refusal.doubt(unit) + mark.doubt(unit)
-            slack = (half + (_JITTER_S + _LOSS_ERROR * lost_s) * was) / lasted
+            slack = (half + _JITTER_S * was) / lasted
             if rate - slack > high or rate + slack < low:
                 break
             low, high = max(low, rate - slack), min(high, rate + slack)
@@ -446,12 +515,6 @@ class Tracker:
             self.rate = _TINY_BELOW * (pace if ticket.is_probe else was)
             self._marks.clear()
             window_s = math.inf
-        elif self.unit == INPUT and 0.0 < self._depth.seconds < SHALLOW_S:
-            since = self._marks[-1].sent if self._marks else -math.inf
-            least = self._depth.least(ticket, since, INPUT)
-            if least > self.rate:
-                self.rate = least
-                self._marks.clear()
         elif pace > _LEAP * was and surplus > 0.6 * self._burst(best):
             # Refill may have been lost while the bucket was full: the truth is between what
             # was let through and what we were sending.
@@ -544,7 +607,7 @@ class Tracker:
         if unit == INPUT and self._depth.seconds < SHALLOW_S:
             spare = max(spare, _SPARE_OF_SIZES)
         left = self.rate * (now - ticket.sent) - passed - spare * mean[unit]
-        self._level = min(left, 0.0)
+        self._level = min(left, 0.0) if self._fit is None else left + self._fit.least
         self._at = now
 
     def resume(self, now: float) -> None:
@@ -568,6 +631,8 @@ class Tracker:
             for unit in (REQUESTS, INPUT, OUTPUT)
         ]
         sure = _SURE if self.unit == REQUESTS else 2.0 * _SURE
+        if self._is_unit_proven:
+            sure = _PROVEN
         best = max((REQUESTS, INPUT, OUTPUT), key=scores.__getitem__)
         if best == self.unit or (self.is_on and scores[best] < scores[self.unit] + sure):
             return
