@@ -20,7 +20,9 @@ from collections.abc import Sequence
 
 from batcher.policy.depth import SHALLOW_S, Depth
 from batcher.policy.replay import Fit, fit, fit_start, refine
+from batcher.policy.rivals import Rivals
 from batcher.policy.ticket import INPUT, OUTPUT, REQUESTS, TOTAL, UNITS, Ticket
+from batcher.policy.unit import Unit
 
 _BELOW = 0.99  # of the estimate while holding
 _EXCESS = 0.02  # a probe begins this far above the estimate ...
@@ -35,11 +37,6 @@ _FIRST_HOLD_REQUESTS = 6.0
 _LONGEST_HOLD_S = 300.0
 _BURST_S = 0.2  # what may be sent at once, in seconds of the rate
 _JITTER_S = 0.02  # attempts overtake one another on the way
-_PRIOR = (1.0, 500.0, 100.0)  # tokens a request is meant to have by published tiers
-_PRIOR_WEIGHT = 1.5
-_TELLING = 0.1  # a difference this great is worth one unit of evidence
-_TELLING_REQUESTS = 40.0  # sizes average out over so many
-_SURE = 1.0  # evidence it takes to change the unit
 _WIDEST = 3.0
 _PEAK = 2.5  # what was saved up is spent at this multiple of the rate: order survives the way
 _DIP_S = 0.02  # a sender woken late may catch up by this much
@@ -50,16 +47,7 @@ _LEAST_SPARE = 0.5
 _SPARE_SHARE = 0.1  # of what the bucket holds, where that is less
 _LEAP = 1.6  # a probe that got this far has found a greater quota
 _REGAIN = 1.2
-_YIELD = 0.7
-_GROWTH = 0.06  # a second, of a rate that is at its peak
-_SURPRISE = 0.1
-_SURPRISE_OF_SIZES = 0.2  # prompts of all sizes make refusals scatter
-_STRIFE_OF_SIZES = 2.8
 _STEADILY_S = 2.5
-_AGREED = 6
-_STRIFE = 1.8
-_PEACE_S = 12.0
-_ONE_STEP_S = 3.0
 _TINY = 2.0
 _EARLY_S = 3.0  # later the start no longer tells bursts from rate
 _TINY_BELOW = 0.96
@@ -74,7 +62,6 @@ _ROOMY = 4.0  # attempts a bucket holds whose replay tells anything
 _OVERSIZE = 1.3  # an attempt this much bigger than the bucket gives its depth the lie
 _SAVED_SHARE = 0.8  # of a known depth that a pause is taken to fill
 _EXPLAINED = 4  # refusals that make the unit sure ...
-_PROVEN = 6.0  # ... so that it takes this evidence to change it
 _SLOWEST_S = 60.0  # an attempt a minute, at least
 
 
@@ -120,29 +107,22 @@ class Tracker:
         "_clustered",
         "_depth",
         "_epoch",
-        "_evidence",
         "_excess",
         "_first",
         "_fit",
         "_hold_s",
         "_is_proven",
-        "_is_shared",
-        "_is_unit_proven",
         "_level",
         "_marks",
         "_next_at",
-        "_odd_at",
         "_pause_s",
         "_paused_until",
-        "_peak",
-        "_pinned",
         "_probe",
         "_proven_burst",
-        "_rates",
         "_reacted_at",
+        "_rivals",
         "_sent_at",
-        "_strife",
-        "_strife_at",
+        "_units",
         "began",
         "ceiling",
         "is_on",
@@ -174,30 +154,22 @@ class Tracker:
         self.began = math.inf
         self._first: tuple[float, list[float]] = (0.0, [0.0, 0.0, 0.0, 0.0])
         self._depth = Depth()
-        self._is_unit_proven = False
+        self._units = Unit()
+        self._rivals = Rivals()
         self._fit: Fit | None = None
         self._probe: tuple[float, float] | None = None  # when the present probe began, with total
         self._cluster = 1.0  # refusals one probe costs, averaged
         self._clustered = 0
-        self._evidence = [0.0, 0.0, 0.0]  # in favour of a unit, against requests
-        self._rates: list[float] | None = None  # between the last two refusals, in every unit
-        self._is_shared = False
         self._agreeing = 0  # refusals back from the newest that tell of one rate
-        self._peak = 0.0  # highest rate proven of late: the scale of growth
-        self._strife = 0.0  # refusals of late that nothing we did explains
-        self._strife_at = 0.0
-        self._odd_at = -math.inf
         self._is_proven = False  # enough was admitted between two refusals to trust the rate
-        self._pinned = False  # the unit is known
 
     # -- asking
 
     def pace(self, now: float) -> float:
         """Units a second to send at `now`."""
         rate = self.rate
-        if self._is_shared:
-            since = max(0.0, now - self._epoch)
-            return min(self.ceiling, rate + _GROWTH * math.sqrt(rate * self._peak) * since)
+        if self._rivals.are_there:
+            return min(self.ceiling, self._rivals.pace(rate, max(0.0, now - self._epoch)))
         beyond = now - self._epoch - self._hold_s
         if beyond <= 0.0:
             wanted = rate * _BELOW
@@ -286,11 +258,11 @@ class Tracker:
 
     def pin(self, unit: int, per_s: float) -> None:
         """The unit is known, and that its rate is at most this."""
-        if self.is_on and (unit != self.unit or not self._pinned):
+        if self.is_on and (unit != self.unit or not self._units.is_pinned):
             self.unit = unit
             self.rate = per_s
             self._marks.clear()
-        self.unit, self.ceiling, self._pinned = unit, per_s, True
+        self.unit, self.ceiling, self._units.is_pinned = unit, per_s, True
         self.rate = min(self.rate, per_s)
 
     def refused(
@@ -326,7 +298,7 @@ class Tracker:
             least = min(1.0, self.rate * max(0.0, self._depth.gap_s(ticket) - _JITTER_S) / cost)
         refusal = _Mark(ticket, self._left(ticket, retry_after_s), least)
         self._fit = None
-        self._weigh(ticket, mean)
+        self._units.refused(ticket.cost[INPUT] / max(1e-9, mean[INPUT]))
         self._choose_unit(mean)
         if not self.is_on:
             self.is_on = True
@@ -351,27 +323,20 @@ class Tracker:
     # -- estimating
 
     def _share(self, ticket: Ticket, was: float, now: float) -> None:
-        """See whether others draw on the quota, and if so leave the estimates and share.
-
-        Shared, the rate grows steadily and is cut at every refusal, as TCP does. Who sends
-        more is refused more often, and who sends less grows faster, so shares even out.
-        """
-        least = _SURPRISE_OF_SIZES if self.unit == INPUT else _SURPRISE
-        surprise = abs(math.log(max(self.rate, 1e-9) / was)) > least
-        if self._is_shared:
-            if self._agreeing >= _AGREED:
-                self._is_shared = False
-                self._strife = 0.0
-            else:
-                self.rate = _YIELD * self.pace(ticket.sent)
+        """See whether others draw on the quota, and if so leave the estimates and share."""
+        rivals = self._rivals
+        if rivals.are_there:
+            rate = rivals.agreed(self._agreeing, self.pace(ticket.sent))
+            self.rate = self.rate if rate is None else rate
             return
-        self._strife *= 0.5 ** ((now - self._strife_at) / _PEACE_S)
-        self._strife_at = now
-        is_odd = self._is_proven and (surprise or not (ticket.is_probe or self.unit == INPUT))
-        if is_odd and now > self._odd_at + _ONE_STEP_S:  # a step of the quota is odd only once
-            self._strife += 1.0
-            self._odd_at = now
-        self._is_shared = self._strife > (_STRIFE_OF_SIZES if self.unit == INPUT else _STRIFE)
+        rivals.refused(
+            self.rate,
+            was,
+            now,
+            is_probe=ticket.is_probe,
+            of_sizes=self.unit == INPUT,
+            is_sure=self._is_proven,
+        )
 
     def _size_up(self, ticket: Ticket, mean: float) -> None:
         """A refusal while savings are being spent tells what the bucket can save."""
@@ -405,7 +370,7 @@ class Tracker:
             self._depth.learn(keep, best, self.unit)
         if not keep:
             return 0.0
-        self._peak = max(0.97 * self._peak, best)
+        self._rivals.proven(best)
         while len(self._marks) > keep:
             self._marks.popleft()
         # A competitor takes in lumps: what has proved itself is not given up at one refusal.
@@ -468,10 +433,10 @@ class Tracker:
     def _take(self, found: Fit) -> None:
         self._agreeing = len(self._marks)
         self._fit = found
-        self._is_unit_proven = self._is_unit_proven or self._agreeing >= _EXPLAINED
+        self._units.is_proven = self._units.is_proven or self._agreeing >= _EXPLAINED
         self.rate = found.rate
         self._is_proven = True
-        self._peak = max(0.97 * self._peak, found.rate)
+        self._rivals.proven(found.rate)
 
     def _intersect(
         self, ticket: Ticket, mean: float, refusal: _Mark
@@ -496,7 +461,8 @@ class Tracker:
                 best = rate
             window_s = lasted
             if not keep:
-                self._compare(ticket, mark)
+                passed_by = zip(mark.total, ticket.total, strict=True)
+                self._units.passed([max(1e-9, b - a) for a, b in passed_by], lasted)
             keep += 1
         self._agreeing = keep
         return low, high, best, window_s
@@ -525,22 +491,6 @@ class Tracker:
             window_s = 0.0
         return window_s
 
-    def _compare(self, ticket: Ticket, mark: _Mark) -> None:
-        """Which unit's rate has varied least from refusal to refusal?"""
-        lasted = ticket.sent - mark.sent
-        passed = [max(1e-9, b - a) for a, b in zip(mark.total, ticket.total, strict=True)]
-        if passed[REQUESTS] < _ENOUGH:
-            return
-        rates = [amount / lasted for amount in passed]
-        before, self._rates = self._rates, rates
-        if before is None:
-            return
-        off = [abs(math.log(a / b)) for a, b in zip(rates, before, strict=True)]
-        for unit in (INPUT, OUTPUT):
-            said = max(-1.0, min(1.0, (off[REQUESTS] - off[unit]) / _TELLING))
-            said *= min(1.0, passed[REQUESTS] / _TELLING_REQUESTS)
-            self._evidence[unit] = 0.9 * self._evidence[unit] + said
-
     def _refuses_steadily(self, ticket: Ticket) -> bool:
         """Whether refusals follow one another although nothing was tried: the rate is less."""
         marks = self._marks
@@ -549,12 +499,6 @@ class Tracker:
         while len(marks) > 2:
             marks.popleft()  # of another quota
         return True
-
-    def _weigh(self, ticket: Ticket, mean: Sequence[float]) -> None:
-        """A limit of tokens refuses in proportion to size, one of requests whatever comes."""
-        size = ticket.cost[INPUT] / max(1e-9, mean[INPUT])
-        said = max(-1.0, min(1.0, math.log(max(1e-9, size))))
-        self._evidence[INPUT] = 0.9 * self._evidence[INPUT] + said
 
     def _surplus(self, rate: float) -> float:
         """Units the bucket held when the present probe began, if it refills at `rate`."""
@@ -624,17 +568,8 @@ class Tracker:
         self._epoch = max(self._epoch, until + self._pause_s / (_PEAK - 1.0))
 
     def _choose_unit(self, mean: Sequence[float]) -> None:
-        if self._pinned:
-            return
-        scores = [
-            _PRIOR_WEIGHT * math.log(max(1e-9, mean[unit]) / _PRIOR[unit]) + self._evidence[unit]
-            for unit in (REQUESTS, INPUT, OUTPUT)
-        ]
-        sure = _SURE if self.unit == REQUESTS else 2.0 * _SURE
-        if self._is_unit_proven:
-            sure = _PROVEN
-        best = max((REQUESTS, INPUT, OUTPUT), key=scores.__getitem__)
-        if best == self.unit or (self.is_on and scores[best] < scores[self.unit] + sure):
+        best = self._units.likeliest(self.unit, mean, is_first=not self.is_on)
+        if best == self.unit:
             return
         self.rate *= mean[best] / max(1e-9, mean[self.unit])
         self._biggest = mean[best]
