@@ -11,6 +11,7 @@ _SURPRISE = 0.1
 _SURPRISE_OF_SIZES = 0.2  # prompts of all sizes make refusals scatter
 _STRIFE = 1.8
 _STRIFE_OF_SIZES = 2.8
+_QUIET = 0.3
 _PEACE_S = 12.0
 _ONE_STEP_S = 3.0
 _AGREED = 6
@@ -34,6 +35,11 @@ class Rivals:
         self._strife = 0.0  # refusals of late that nothing we did explains
         self._at = 0.0
         self._odd_at = -math.inf
+
+    @property
+    def are_unlikely(self) -> bool:
+        """Whether next to nothing of late was odd."""
+        return not self.are_there and self._strife < _QUIET
 
     def proven(self, rate: float) -> None:
         """So much was let through."""
