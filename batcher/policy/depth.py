@@ -1,28 +1,17 @@
-"""How many seconds of its rate a bucket of tokens holds, and what follows from that.
+"""How many seconds of its rate a bucket holds, and what was sent of late.
 
-A shallow bucket that stands full for a while loses refill, and then what it let through
-between two refusals says too little of its rate. Knowing its depth, replaying what was sent
-tells how much ran over, and what the rate must be at least.
+The start, when the bucket was full, tells its depth. The trail of attempts is what a replay
+(replay.py) judges a rate by.
 """
 
 from collections import deque
-from typing import Protocol
 
 from batcher.policy.ticket import Ticket
 
 _LONGEST_TRAIL = 1000  # attempts
+_LONGEST_START = 250
 _AGREEING = 2  # refusals it takes to trust the first rate
 SHALLOW_S = 5.0
-
-
-class Level(Protocol):
-    """A refusal: when it was sent, and the amount it was refused for."""
-
-    sent: float
-
-    def level(self, unit: int) -> float:
-        """Units then left."""
-        ...
 
 
 class Depth:
@@ -30,12 +19,14 @@ class Depth:
 
     Attributes:
         seconds: Of the rate, as the start has shown; 0.0 while it has not.
+        is_over: The start tells nothing more.
     """
 
-    __slots__ = ("_agreeing", "_start", "_trail", "seconds")
+    __slots__ = ("_agreeing", "_start", "_trail", "is_over", "seconds")
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.is_over = False
         self._trail: deque[Ticket] = deque(maxlen=_LONGEST_TRAIL)
         self._start: list[Ticket] = []  # attempts up to the first refusal, while they tell
         self._agreeing = 0
@@ -43,6 +34,30 @@ class Depth:
     def sent(self, ticket: Ticket) -> None:
         """An attempt goes now."""
         self._trail.append(ticket)
+
+    def gap_s(self, ticket: Ticket) -> float:
+        """Seconds since the last attempt before this one that was let in."""
+        for sent in reversed(self._trail):
+            if sent.sent < ticket.sent and not sent.is_refused:
+                return ticket.sent - sent.sent
+        return 0.0
+
+    def start(self, ticket: Ticket) -> list[Ticket]:
+        """Everything up to this attempt, oldest first; empty when that is long past."""
+        if self.is_over or len(self._trail) > _LONGEST_START:
+            return []
+        return [sent for sent in self._trail if sent.sent <= ticket.sent]
+
+    def between(self, since: float, ticket: Ticket) -> list[Ticket]:
+        """What was sent from then on up to this attempt, oldest first."""
+        found = []
+        for sent in reversed(self._trail):
+            if sent.sent < since:
+                break
+            if sent.sent <= ticket.sent:
+                found.append(sent)
+        found.reverse()
+        return found
 
     def first_refused(self, ticket: Ticket) -> None:
         """The start is over."""
@@ -68,30 +83,3 @@ class Depth:
                     passed += sent.cost[unit] / rate
                     longest = max(longest, passed - end.sent + sent.sent)
             self.seconds = longest + 0.5 * end.cost[unit] / rate
-
-    def least(self, ticket: Ticket, since: float, unit: int) -> float:
-        """The rate it takes to let through what was sent since, even out of a full bucket."""
-        most, passed = 0.0, 0.5 * ticket.cost[unit]
-        for sent in reversed(self._trail):
-            if sent.sent <= since:
-                break  # earlier, the quota may have been another
-            if sent.is_refused or sent.sent >= ticket.sent:
-                continue
-            passed += sent.cost[unit]
-            most = max(most, passed / (ticket.sent - sent.sent + self.seconds))
-        return most
-
-    def ran_over_s(self, refusal: Level, until: Ticket, *, rate: float, unit: int) -> float:
-        """Seconds of refill a full bucket could not take between two refusals."""
-        full, lost, at = self.seconds * rate, 0.0, refusal.sent
-        level = refusal.level(unit)
-        for sent in self._trail:
-            if sent.sent <= refusal.sent or sent.sent > until.sent or sent.is_refused:
-                continue
-            level += rate * (sent.sent - at)
-            at = sent.sent
-            if level > full:
-                lost += level - full
-                level = full
-            level = max(0.0, level - sent.cost[unit])
-        return lost / rate

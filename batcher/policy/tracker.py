@@ -19,7 +19,10 @@ from collections import deque
 from collections.abc import Sequence
 
 from batcher.policy.depth import SHALLOW_S, Depth
+from batcher.policy.replay import Fit, fit, fit_start, refine
+from batcher.policy.rivals import Rivals
 from batcher.policy.ticket import INPUT, OUTPUT, REQUESTS, TOTAL, UNITS, Ticket
+from batcher.policy.unit import Unit
 
 _BELOW = 0.99  # of the estimate while holding
 _EXCESS = 0.02  # a probe begins this far above the estimate ...
@@ -34,11 +37,6 @@ _FIRST_HOLD_REQUESTS = 6.0
 _LONGEST_HOLD_S = 300.0
 _BURST_S = 0.2  # what may be sent at once, in seconds of the rate
 _JITTER_S = 0.02  # attempts overtake one another on the way
-_PRIOR = (1.0, 500.0, 100.0)  # tokens a request is meant to have by published tiers
-_PRIOR_WEIGHT = 1.5
-_TELLING = 0.1  # a difference this great is worth one unit of evidence
-_TELLING_REQUESTS = 40.0  # sizes average out over so many
-_SURE = 1.0  # evidence it takes to change the unit
 _WIDEST = 3.0
 _PEAK = 2.5  # what was saved up is spent at this multiple of the rate: order survives the way
 _DIP_S = 0.02  # a sender woken late may catch up by this much
@@ -49,46 +47,43 @@ _LEAST_SPARE = 0.5
 _SPARE_SHARE = 0.1  # of what the bucket holds, where that is less
 _LEAP = 1.6  # a probe that got this far has found a greater quota
 _REGAIN = 1.2
-_YIELD = 0.7
-_GROWTH = 0.06  # a second, of a rate that is at its peak
-_SURPRISE = 0.1
-_SURPRISE_OF_SIZES = 0.2  # prompts of all sizes make refusals scatter
-_STRIFE_OF_SIZES = 2.8
 _STEADILY_S = 2.5
-_AGREED = 6
-_STRIFE = 1.8
-_PEACE_S = 12.0
-_ONE_STEP_S = 3.0
 _TINY = 2.0
 _EARLY_S = 3.0  # later the start no longer tells bursts from rate
 _TINY_BELOW = 0.96
 _MARKS = 10
 _ENOUGH = 8.0  # attempts between two refusals for their rate to be taken as it is
 _FIRST_PER_S = 0.5  # requests a second, when the very first are refused
-_LOSS_ERROR = 0.5  # of what is thought to have run over
 _SIZE_ERROR = 0.15  # of an estimated prompt
+_MISFIT = 0.3  # mean attempts that may contradict a rate before it is another quota's
+_AMISS = 0.1  # from here on the depth may be another
+_LONGEST_REPLAY = 400  # attempts
+_ROOMY = 4.0  # attempts a bucket holds whose replay tells anything
+_OVERSIZE = 1.3  # an attempt this much bigger than the bucket gives its depth the lie
+_SAVED_SHARE = 0.8  # of a known depth that a pause is taken to fill
+_EXPLAINED = 4  # refusals that make the unit sure ...
 _SLOWEST_S = 60.0  # an attempt a minute, at least
 
 
 class _Mark:
     """A refusal: when it was sent, its size, what had been admitted by then and what was left."""
 
-    __slots__ = ("cost", "left", "lost_s", "sent", "total")
+    __slots__ = ("cost", "least", "left", "sent", "total")
 
-    def __init__(self, ticket: Ticket, left: float | None) -> None:
+    def __init__(self, ticket: Ticket, left: float | None, least: float) -> None:
         self.left = left
-        self.lost_s = 0.0  # seconds of refill that ran over until the next refusal
+        self.least = least  # of its cost was surely there
         self.sent = ticket.sent
         self.total = list(ticket.total)
         self.cost = ticket.cost
 
     def level(self, unit: int) -> float:
         """Units then left, in the middle of what is possible."""
-        return 0.5 * self.cost[unit] if self.left is None else self.left
+        return 0.5 * (1.0 + self.least) * self.cost[unit] if self.left is None else self.left
 
     def doubt(self, unit: int) -> float:
         """By how much that may be off."""
-        return (0.5 if self.left is None else _SIZE_ERROR) * self.cost[unit]
+        return (0.5 * (1.0 - self.least) if self.left is None else _SIZE_ERROR) * self.cost[unit]
 
 
 class Tracker:
@@ -112,27 +107,22 @@ class Tracker:
         "_clustered",
         "_depth",
         "_epoch",
-        "_evidence",
         "_excess",
         "_first",
+        "_fit",
         "_hold_s",
         "_is_proven",
-        "_is_shared",
         "_level",
         "_marks",
         "_next_at",
-        "_odd_at",
         "_pause_s",
         "_paused_until",
-        "_peak",
-        "_pinned",
         "_probe",
         "_proven_burst",
-        "_rates",
         "_reacted_at",
+        "_rivals",
         "_sent_at",
-        "_strife",
-        "_strife_at",
+        "_units",
         "began",
         "ceiling",
         "is_on",
@@ -164,28 +154,22 @@ class Tracker:
         self.began = math.inf
         self._first: tuple[float, list[float]] = (0.0, [0.0, 0.0, 0.0, 0.0])
         self._depth = Depth()
+        self._units = Unit()
+        self._rivals = Rivals()
+        self._fit: Fit | None = None
         self._probe: tuple[float, float] | None = None  # when the present probe began, with total
         self._cluster = 1.0  # refusals one probe costs, averaged
         self._clustered = 0
-        self._evidence = [0.0, 0.0, 0.0]  # in favour of a unit, against requests
-        self._rates: list[float] | None = None  # between the last two refusals, in every unit
-        self._is_shared = False
         self._agreeing = 0  # refusals back from the newest that tell of one rate
-        self._peak = 0.0  # highest rate proven of late: the scale of growth
-        self._strife = 0.0  # refusals of late that nothing we did explains
-        self._strife_at = 0.0
-        self._odd_at = -math.inf
         self._is_proven = False  # enough was admitted between two refusals to trust the rate
-        self._pinned = False  # the unit is known
 
     # -- asking
 
     def pace(self, now: float) -> float:
         """Units a second to send at `now`."""
         rate = self.rate
-        if self._is_shared:
-            since = max(0.0, now - self._epoch)
-            return min(self.ceiling, rate + _GROWTH * math.sqrt(rate * self._peak) * since)
+        if self._rivals.are_there:
+            return min(self.ceiling, self._rivals.pace(rate, max(0.0, now - self._epoch)))
         beyond = now - self._epoch - self._hold_s
         if beyond <= 0.0:
             wanted = rate * _BELOW
@@ -221,6 +205,8 @@ class Tracker:
                 level = saved if self._is_proven else max(level, min(saved, cost))
                 at = until
                 level = min(level, self._capacity)
+                if self._fit is not None:
+                    level = min(level, _SAVED_SHARE * self._depth.seconds * self.rate)
             most = max(self._biggest, cost, _BURST_S * self.rate)
             if level < most:
                 level = min(most, level + pace * (now - at))
@@ -272,11 +258,11 @@ class Tracker:
 
     def pin(self, unit: int, per_s: float) -> None:
         """The unit is known, and that its rate is at most this."""
-        if self.is_on and (unit != self.unit or not self._pinned):
+        if self.is_on and (unit != self.unit or not self._units.is_pinned):
             self.unit = unit
             self.rate = per_s
             self._marks.clear()
-        self.unit, self.ceiling, self._pinned = unit, per_s, True
+        self.unit, self.ceiling, self._units.is_pinned = unit, per_s, True
         self.rate = min(self.rate, per_s)
 
     def refused(
@@ -306,8 +292,13 @@ class Tracker:
         self._clustered = 0
         self._reacted_at = now
         was = self.rate if self.is_on else math.inf
-        refusal = _Mark(ticket, self._left(ticket, retry_after_s))
-        self._weigh(ticket, mean)
+        least = 0.0
+        if self.is_on and ticket.is_probe and self._rivals.are_unlikely:
+            cost = ticket.cost[self.unit]
+            least = min(1.0, self.rate * max(0.0, self._depth.gap_s(ticket) - _JITTER_S) / cost)
+        refusal = _Mark(ticket, self._left(ticket, retry_after_s), least)
+        self._fit = None
+        self._units.refused(ticket.cost[INPUT] / max(1e-9, mean[INPUT]))
         self._choose_unit(mean)
         if not self.is_on:
             self.is_on = True
@@ -332,27 +323,20 @@ class Tracker:
     # -- estimating
 
     def _share(self, ticket: Ticket, was: float, now: float) -> None:
-        """See whether others draw on the quota, and if so leave the estimates and share.
-
-        Shared, the rate grows steadily and is cut at every refusal, as TCP does. Who sends
-        more is refused more often, and who sends less grows faster, so shares even out.
-        """
-        least = _SURPRISE_OF_SIZES if self.unit == INPUT else _SURPRISE
-        surprise = abs(math.log(max(self.rate, 1e-9) / was)) > least
-        if self._is_shared:
-            if self._agreeing >= _AGREED:
-                self._is_shared = False
-                self._strife = 0.0
-            else:
-                self.rate = _YIELD * self.pace(ticket.sent)
+        """See whether others draw on the quota, and if so leave the estimates and share."""
+        rivals = self._rivals
+        if rivals.are_there:
+            rate = rivals.agreed(self._agreeing, self.pace(ticket.sent))
+            self.rate = self.rate if rate is None else rate
             return
-        self._strife *= 0.5 ** ((now - self._strife_at) / _PEACE_S)
-        self._strife_at = now
-        is_odd = self._is_proven and (surprise or not (ticket.is_probe or self.unit == INPUT))
-        if is_odd and now > self._odd_at + _ONE_STEP_S:  # a step of the quota is odd only once
-            self._strife += 1.0
-            self._odd_at = now
-        self._is_shared = self._strife > (_STRIFE_OF_SIZES if self.unit == INPUT else _STRIFE)
+        rivals.refused(
+            self.rate,
+            was,
+            now,
+            is_probe=ticket.is_probe,
+            of_sizes=self.unit == INPUT,
+            is_sure=self._is_proven,
+        )
 
     def _size_up(self, ticket: Ticket, mean: float) -> None:
         """A refusal while savings are being spent tells what the bucket can save."""
@@ -376,19 +360,17 @@ class Tracker:
     def _estimate(self, ticket: Ticket, mean: float, refusal: _Mark) -> float:
         """Set the rate from this and earlier refusals; returns the seconds it rests upon."""
         was = self.rate
-        is_shallow = self.unit == INPUT and 0.0 < self._depth.seconds < SHALLOW_S
+        if self.unit == INPUT and self._marks and self._look_back(ticket, mean):
+            return ticket.sent - self._marks[0].sent
         is_deep = self._depth.seconds >= SHALLOW_S
         is_less = self.unit == INPUT and not is_deep and self._refuses_steadily(ticket)
-        if is_shallow and self._marks:
-            last = self._marks[-1]
-            last.lost_s = self._depth.ran_over_s(last, ticket, rate=was, unit=INPUT)
         low, high, best, window_s = self._intersect(ticket, mean, refusal)
         keep = self._agreeing
         if best != was:
             self._depth.learn(keep, best, self.unit)
         if not keep:
             return 0.0
-        self._peak = max(0.97 * self._peak, best)
+        self._rivals.proven(best)
         while len(self._marks) > keep:
             self._marks.popleft()
         # A competitor takes in lumps: what has proved itself is not given up at one refusal.
@@ -403,23 +385,75 @@ class Tracker:
             self._capacity *= self.rate / was  # most servers hold so many seconds of the rate
         return window_s
 
+    def _look_back(self, ticket: Ticket, mean: float) -> bool:
+        """Set the rate by replaying what was sent; False when that tells nothing."""
+        start = self._depth.start(ticket)
+        if start:
+            both = fit_start(start, self.unit)
+            if both is None:
+                return False
+            first, seconds = both
+            is_roomy = seconds * first.rate >= _ROOMY * mean
+            if first.misfit <= _MISFIT and seconds < SHALLOW_S and is_roomy:
+                self._depth.seconds = seconds
+                self._take(first)
+                return True
+            self._depth.is_over = True
+        seconds = self._depth.seconds
+        if not 0.0 < seconds < SHALLOW_S or seconds * self.rate < 0.5 * _ROOMY * mean:
+            return False
+        found = self._replay(ticket)
+        if found is not None:
+            self._take(found)
+        return found is not None
+
+    def _replay(self, ticket: Ticket) -> Fit | None:
+        """Replay back to the oldest refusal that still fits; forgets those before it."""
+        found: Fit | None = None
+        used: list[Ticket] = []
+        keep, depth = 0, self._depth
+        for mark in reversed(self._marks):
+            trail = depth.between(mark.sent, ticket)
+            biggest = max(one.cost[self.unit] for one in trail)
+            if len(trail) > _LONGEST_REPLAY or biggest > _OVERSIZE * depth.seconds * self.rate:
+                break
+            around = self.rate if found is None else found.rate
+            longer = fit(trail, around, depth.seconds, self.unit, is_sure=keep > 0)
+            if keep and longer.misfit > _MISFIT:
+                break
+            found, keep, used = longer, keep + 1, trail
+        if found is None:
+            return None
+        while len(self._marks) > keep:
+            self._marks.popleft()
+        if found.misfit > _AMISS:
+            found, depth.seconds = refine(used, found, depth.seconds, self.unit)
+        return found
+
+    def _take(self, found: Fit) -> None:
+        self._agreeing = len(self._marks)
+        self._fit = found
+        self._units.is_proven = self._units.is_proven or self._agreeing >= _EXPLAINED
+        self.rate = found.rate
+        self._is_proven = True
+        self._rivals.proven(found.rate)
+
     def _intersect(
         self, ticket: Ticket, mean: float, refusal: _Mark
     ) -> tuple[float, float, float, float]:
         """Bounds on which the newest refusals agree, the rate of the longest span, the span."""
         unit, was = self.unit, self.rate
         low, high, best, window_s = 0.0, math.inf, was, 0.0
-        keep, lost_s = 0, 0.0
+        keep = 0
         for mark in reversed(self._marks):
-            lost_s += mark.lost_s
-            lasted = ticket.sent - mark.sent - lost_s
+            lasted = ticket.sent - mark.sent
             if lasted <= 0.0:
                 continue
             passed = ticket.total[unit] - mark.total[unit]
             passed += refusal.level(unit) - mark.level(unit)
             rate = max(0.0, passed) / lasted
             half = refusal.doubt(unit) + mark.doubt(unit)
-            slack = (half + (_JITTER_S + _LOSS_ERROR * lost_s) * was) / lasted
+            slack = (half + _JITTER_S * was) / lasted
             if rate - slack > high or rate + slack < low:
                 break
             low, high = max(low, rate - slack), min(high, rate + slack)
@@ -427,7 +461,8 @@ class Tracker:
                 best = rate
             window_s = lasted
             if not keep:
-                self._compare(ticket, mark)
+                passed_by = zip(mark.total, ticket.total, strict=True)
+                self._units.passed([max(1e-9, b - a) for a, b in passed_by], lasted)
             keep += 1
         self._agreeing = keep
         return low, high, best, window_s
@@ -446,12 +481,6 @@ class Tracker:
             self.rate = _TINY_BELOW * (pace if ticket.is_probe else was)
             self._marks.clear()
             window_s = math.inf
-        elif self.unit == INPUT and 0.0 < self._depth.seconds < SHALLOW_S:
-            since = self._marks[-1].sent if self._marks else -math.inf
-            least = self._depth.least(ticket, since, INPUT)
-            if least > self.rate:
-                self.rate = least
-                self._marks.clear()
         elif pace > _LEAP * was and surplus > 0.6 * self._burst(best):
             # Refill may have been lost while the bucket was full: the truth is between what
             # was let through and what we were sending.
@@ -462,22 +491,6 @@ class Tracker:
             window_s = 0.0
         return window_s
 
-    def _compare(self, ticket: Ticket, mark: _Mark) -> None:
-        """Which unit's rate has varied least from refusal to refusal?"""
-        lasted = ticket.sent - mark.sent
-        passed = [max(1e-9, b - a) for a, b in zip(mark.total, ticket.total, strict=True)]
-        if passed[REQUESTS] < _ENOUGH:
-            return
-        rates = [amount / lasted for amount in passed]
-        before, self._rates = self._rates, rates
-        if before is None:
-            return
-        off = [abs(math.log(a / b)) for a, b in zip(rates, before, strict=True)]
-        for unit in (INPUT, OUTPUT):
-            said = max(-1.0, min(1.0, (off[REQUESTS] - off[unit]) / _TELLING))
-            said *= min(1.0, passed[REQUESTS] / _TELLING_REQUESTS)
-            self._evidence[unit] = 0.9 * self._evidence[unit] + said
-
     def _refuses_steadily(self, ticket: Ticket) -> bool:
         """Whether refusals follow one another although nothing was tried: the rate is less."""
         marks = self._marks
@@ -486,12 +499,6 @@ class Tracker:
         while len(marks) > 2:
             marks.popleft()  # of another quota
         return True
-
-    def _weigh(self, ticket: Ticket, mean: Sequence[float]) -> None:
-        """A limit of tokens refuses in proportion to size, one of requests whatever comes."""
-        size = ticket.cost[INPUT] / max(1e-9, mean[INPUT])
-        said = max(-1.0, min(1.0, math.log(max(1e-9, size))))
-        self._evidence[INPUT] = 0.9 * self._evidence[INPUT] + said
 
     def _surplus(self, rate: float) -> float:
         """Units the bucket held when the present probe began, if it refills at `rate`."""
@@ -544,7 +551,7 @@ class Tracker:
         if unit == INPUT and self._depth.seconds < SHALLOW_S:
             spare = max(spare, _SPARE_OF_SIZES)
         left = self.rate * (now - ticket.sent) - passed - spare * mean[unit]
-        self._level = min(left, 0.0)
+        self._level = min(left, 0.0) if self._fit is None else left + self._fit.least
         self._at = now
 
     def resume(self, now: float) -> None:
@@ -561,15 +568,8 @@ class Tracker:
         self._epoch = max(self._epoch, until + self._pause_s / (_PEAK - 1.0))
 
     def _choose_unit(self, mean: Sequence[float]) -> None:
-        if self._pinned:
-            return
-        scores = [
-            _PRIOR_WEIGHT * math.log(max(1e-9, mean[unit]) / _PRIOR[unit]) + self._evidence[unit]
-            for unit in (REQUESTS, INPUT, OUTPUT)
-        ]
-        sure = _SURE if self.unit == REQUESTS else 2.0 * _SURE
-        best = max((REQUESTS, INPUT, OUTPUT), key=scores.__getitem__)
-        if best == self.unit or (self.is_on and scores[best] < scores[self.unit] + sure):
+        best = self._units.likeliest(self.unit, mean, is_first=not self.is_on)
+        if best == self.unit:
             return
         self.rate *= mean[best] / max(1e-9, mean[self.unit])
         self._biggest = mean[best]

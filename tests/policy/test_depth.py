@@ -10,16 +10,6 @@ def an_attempt(sent: float, tokens: float) -> Ticket:
     return Ticket(sent, (1.0, tokens, 0.0, tokens), [0.0] * 4, 1, 100)
 
 
-class Empty:
-    """A refusal that found nothing left."""
-
-    def __init__(self, sent: float) -> None:
-        self.sent = sent
-
-    def level(self, unit: int) -> float:
-        return 0.0
-
-
 def a_depth_of_two_seconds() -> Depth:
     """Twice the rate for two seconds, until the refusal: a full bucket gave the other half."""
     depth = Depth()
@@ -55,27 +45,28 @@ def test_a_start_is_not_judged_by_a_rate_that_came_later() -> None:
     assert depth.seconds == pytest.approx(2.0)
 
 
-def test_what_a_full_bucket_could_not_take_is_counted() -> None:
-    depth = a_depth_of_two_seconds()
-    depth.sent(an_attempt(15.0, 0.0))
-
-    over = depth.ran_over_s(Empty(10.0), an_attempt(15.0, 0.0), rate=500.0, unit=INPUT)
-
-    assert over == pytest.approx(3.0)
-
-
-def test_letting_more_through_than_a_full_bucket_holds_shows_a_greater_rate() -> None:
-    depth = a_depth_of_two_seconds()
-    for step in range(40):
-        depth.sent(an_attempt(10.0 + step * 0.1, 100.0))
-
-    assert depth.least(an_attempt(14.0, 0.0), 9.0, INPUT) == pytest.approx(4000.0 / 6.0)
-
-
-def test_what_was_refused_and_what_is_older_than_asked_does_not_count() -> None:
-    depth = a_depth_of_two_seconds()
-    refused = an_attempt(10.0, 9000.0)
+def test_the_gap_before_an_attempt_reaches_back_to_one_that_was_let_in() -> None:
+    depth = Depth()
+    refused = an_attempt(0.5, 100.0)
     refused.is_refused = True
-    depth.sent(refused)
+    for attempt in (an_attempt(0.2, 100.0), refused):
+        depth.sent(attempt)
 
-    assert depth.least(an_attempt(11.0, 0.0), 9.0, INPUT) == 0.0
+    assert depth.gap_s(an_attempt(1.0, 100.0)) == pytest.approx(0.8)
+
+
+def test_attempts_between_two_moments_come_oldest_first() -> None:
+    depth = Depth()
+    for step in range(5):
+        depth.sent(an_attempt(float(step), 100.0))
+
+    assert [one.sent for one in depth.between(1.0, an_attempt(3.0, 0.0))] == [1.0, 2.0, 3.0]
+
+
+def test_a_start_that_is_over_is_not_told_again() -> None:
+    depth = Depth()
+    depth.sent(an_attempt(0.0, 100.0))
+
+    assert len(depth.start(an_attempt(1.0, 100.0))) == 1
+    depth.is_over = True
+    assert depth.start(an_attempt(1.0, 100.0)) == []

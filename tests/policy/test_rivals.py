@@ -1,0 +1,49 @@
+"""Strangers on the same quota, noticed by refusals that surprise."""
+
+import pytest
+
+from batcher.policy.rivals import Rivals
+
+
+def surprised(rivals: Rivals, now: float) -> None:
+    rivals.refused(5.0, 10.0, now, is_probe=False, of_sizes=False, is_sure=True)
+
+
+def test_one_surprise_is_a_step_of_the_quota_and_no_rival() -> None:
+    rivals = Rivals()
+    surprised(rivals, 10.0)
+    surprised(rivals, 11.0)
+
+    assert not rivals.are_there
+
+
+def test_surprise_upon_surprise_tells_of_rivals() -> None:
+    rivals = Rivals()
+    for now in (10.0, 14.0, 18.0):
+        surprised(rivals, now)
+
+    assert rivals.are_there
+
+
+def test_refusals_that_were_looked_for_and_change_nothing_are_ours() -> None:
+    rivals = Rivals()
+    for now in (10.0, 14.0, 18.0, 22.0):
+        rivals.refused(10.0, 10.1, now, is_probe=True, of_sizes=False, is_sure=True)
+
+    assert not rivals.are_there
+
+
+def test_a_shared_rate_grows_until_it_is_cut() -> None:
+    rivals = Rivals()
+    rivals.proven(10.0)
+
+    assert rivals.pace(5.0, 2.0) > rivals.pace(5.0, 1.0) > 5.0
+    assert rivals.agreed(1, 6.0) == pytest.approx(0.7 * 6.0)
+
+
+def test_refusals_that_all_agree_end_the_sharing() -> None:
+    rivals = Rivals()
+    rivals.are_there = True
+
+    assert rivals.agreed(6, 6.0) is None
+    assert not rivals.are_there
