@@ -72,7 +72,8 @@ def replay(
         if most < needed:
             misfit += max(0.0, needed - most - slack - _SIZE_ERROR * cost)
             most = needed
-        least = max(0.0, least - cost)
+        # What is bigger than the bucket goes alone, and may leave it in debt.
+        least = full - cost if cost > full else max(0.0, least - cost)
         most -= needed
         least = min(least, most)
     cost = trail[-1].cost[unit]

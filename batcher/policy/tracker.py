@@ -59,7 +59,6 @@ _MISFIT = 0.3  # mean attempts that may contradict a rate before it is another q
 _AMISS = 0.1  # from here on the depth may be another
 _LONGEST_REPLAY = 400  # attempts
 _ROOMY = 4.0  # attempts a bucket holds whose replay tells anything
-_OVERSIZE = 1.3  # an attempt this much bigger than the bucket gives its depth the lie
 _SAVED_SHARE = 0.8  # of a known depth that a pause is taken to fill
 _EXPLAINED = 4  # refusals that make the unit sure ...
 _SLOWEST_S = 60.0  # an attempt a minute, at least
@@ -189,11 +188,17 @@ class Tracker:
 
     def wait_s(self, cost: Sequence[float], now: float) -> float:
         """Seconds until an attempt of this cost may go."""
-        units = cost[self.unit]
+        units = self._whole(cost[self.unit])
         pace = self._fill(now, units)
         short = units - self._level
         wait = short / pace if short > 1e-9 * units else 0.0
         return max(wait, self._next_at - now)
+
+    def _whole(self, units: float) -> float:
+        """So many units, or a full bucket where its size is known and they are more."""
+        if self.unit == REQUESTS or not self._depth.seconds:
+            return units
+        return min(units, self._depth.seconds * self.rate)
 
     def _fill(self, now: float, cost: float) -> float:
         pace = self.pace(now)
@@ -207,7 +212,7 @@ class Tracker:
                 level = min(level, self._capacity)
                 if self._fit is not None:
                     level = min(level, _SAVED_SHARE * self._depth.seconds * self.rate)
-            most = max(self._biggest, cost, _BURST_S * self.rate)
+            most = self._whole(max(self._biggest, cost, _BURST_S * self.rate))
             if level < most:
                 level = min(most, level + pace * (now - at))
             self._level = level
@@ -414,8 +419,7 @@ class Tracker:
         keep, depth = 0, self._depth
         for mark in reversed(self._marks):
             trail = depth.between(mark.sent, ticket)
-            biggest = max(one.cost[self.unit] for one in trail)
-            if len(trail) > _LONGEST_REPLAY or biggest > _OVERSIZE * depth.seconds * self.rate:
+            if len(trail) > _LONGEST_REPLAY:
                 break
             around = self.rate if found is None else found.rate
             longer = fit(trail, around, depth.seconds, self.unit, is_sure=keep > 0)
@@ -518,11 +522,16 @@ class Tracker:
         return elapsed < _EARLY_S and self._burst(self.rate) < _TINY * mean
 
     def _bound(self, ticket: Ticket, retry_after_s: float | None) -> None:
-        """A bucket that needs t seconds for an attempt of size c refills at most at c/t."""
+        """A bucket that needs t seconds for an attempt of size c refills at most at c/t.
+
+        Where an attempt bigger than the bucket has left it in debt, that comes on top.
+        """
         self.rate = min(self.rate, self.ceiling)
         if retry_after_s is None or math.isinf(self.ceiling) is False:
             return
         cost = ticket.cost[self.unit]
+        if self.unit != REQUESTS:
+            cost += max(0.0, self._biggest - self._depth.seconds * self.rate)
         rounded = retry_after_s == int(retry_after_s)
         least = retry_after_s - 1.0 if rounded else retry_after_s
         if least > 0.0 and least < 60.0:

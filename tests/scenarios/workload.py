@@ -40,6 +40,7 @@ JOBS = {
     "heavy": Job(Lognormal(700, 1.2, 30000), Lognormal(250, 1.2, 4096), 4096),
     "bal": Job(Lognormal(380, 0.6, 4000), Lognormal(75, 0.6, 512), 512),
     "lognormal": Job(Lognormal(450, 0.7, 2400), Lognormal(60, 0.5, 256), 256),
+    "wide": Job(Lognormal(275, 0.8, 4000), Lognormal(60, 0.5, 256), 256),
     "huge": Job(Lognormal(600, 1.3, 60000), Lognormal(30, 0.5, 256), 256),
 }
 
