@@ -298,7 +298,7 @@ class Tracker:
         self._reacted_at = now
         was = self.rate if self.is_on else math.inf
         least = 0.0
-        if self.is_on and ticket.is_probe and self._rivals.are_unlikely:
+        if self.is_on and self.unit != REQUESTS and ticket.is_probe and self._rivals.are_unlikely:
             cost = ticket.cost[self.unit]
             least = min(1.0, self.rate * max(0.0, self._depth.gap_s(ticket) - _JITTER_S) / cost)
         refusal = _Mark(ticket, self._left(ticket, retry_after_s), least)
