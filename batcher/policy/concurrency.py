@@ -25,6 +25,7 @@ _SAMPLES = 40  # answers a setting is judged by, at least
 _ROUNDS = 3.0  # of all in flight, on the way down: what was sent before comes in lumps
 _PAYS = 0.4  # growth of throughput per growth in flight, both as logarithms
 _COSTS = 1.4  # fewer in flight are too few when more are so much faster
+_AT_ONCE_S = 0.05  # answers this quick queue for nobody: what limits us then is our own speed
 _UNMET = 0.25  # of the answers; else something else held us back
 _ROOM = 1.75  # above the knee
 _NO_KNEE = 0.8  # of the highest number tried: no knee was found below
@@ -59,6 +60,11 @@ class _Setting:
     def lasted_s(self) -> float:
         return max(1e-9, self.until - self.since)
 
+    @property
+    def latency_s(self) -> float:
+        """Mean time of an answer, by Little's law."""
+        return self.mean_flight * self.lasted_s / self.answers
+
     def gain(self, less: "_Setting") -> float:
         """Throughput as a multiple of that of another setting."""
         answers = self.answers / less.answers
@@ -77,6 +83,8 @@ class _Setting:
 
     def pays(self, less: "_Setting") -> bool:
         """Whether this setting earns its greater number in flight, compared with `less`."""
+        if self.latency_s < _AT_ONCE_S:
+            return True
         more_flight = self.mean_flight / less.mean_flight
         return more_flight < 1.1 or self.gain(less) > more_flight**_PAYS
 
@@ -155,7 +163,7 @@ class Concurrency:
             if is_enough:
                 self._before = current
                 self.forget()
-            return self._explore() if now >= self._look_at else None
+            return self._explore(now) if now >= self._look_at else None
         if self._top is None:
             return self._climb(met, is_enough, now)
         return self._descend(self._top, is_enough, now)
@@ -205,10 +213,14 @@ class Concurrency:
         self._look_at = now + max(self._hold_s, _HOLD_WINDOWS * window_s)
         self._hold_s = min(_LONGEST_HOLD_S, 2.0 * self._hold_s)
 
-    def _explore(self) -> str:
+    def _explore(self, now: float) -> str | None:
         self._look_at = math.inf
-        if self._limit >= self._ceiling and self._before is not None:
-            self._top = self._before
+        before = self._before
+        if self._limit >= self._ceiling and before is not None:
+            if before.latency_s < _AT_ONCE_S:
+                self._rest(before.lasted_s, now)
+                return None
+            self._top = before
             return self._set(0.5 * self._limit)
         self._begin(self._limit)
         return f"looking whether more than {self.limit} in flight are faster now"

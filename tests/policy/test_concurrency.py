@@ -57,6 +57,17 @@ def test_the_limit_settles_between_one_and_three_times_the_slots(
     assert slots <= sum(late) / len(late) <= 3 * slots
 
 
+def test_answers_that_come_at_once_are_no_sign_of_a_queue() -> None:
+    """The one who is busy then is ourselves, and fewer in flight would only cost more turns."""
+    queue = Queue(1, per_token_s=2e-6)
+    queue.answer(3000)
+    queue.now += 700.0
+    queue.answer(3000)
+
+    assert queue.limits_seen[500:] == [64] * 5500
+    assert queue.told == []
+
+
 def test_without_a_knee_the_limit_grows_to_the_ceiling() -> None:
     queue = Queue(10_000, ceiling=200)
     queue.answer(1000)
