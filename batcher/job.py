@@ -80,6 +80,16 @@ class Output(_Section):
     compress: Literal["gz", "zst"] | None = None
     """When the run has finished, also put a packed copy results.jsonl.gz or .zst beside it."""
 
+    @field_validator("path")
+    @classmethod
+    def _is_a_directory(cls, value: str) -> str:
+        if "://" in value:
+            raise ValueError(
+                "records are appended to files, so it must be a directory of this machine; copy it "
+                "to an address when the run has ended"
+            )
+        return value
+
 
 class Request(_Section):
     """What is asked of the model; a row may override every field from `model` on."""

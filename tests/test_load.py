@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from batcher import clock
 from batcher.errors import ConfigError
-from batcher.job import Job
+from batcher.job import Job, Output
 from batcher.load import expanded, from_flags, load, parse_set, read_template
 from batcher.policy.mistakes import section_model, settings
 
@@ -332,3 +333,8 @@ class TestReference:
         for info in Job.model_fields.values():
             section = section_model(info)
             assert section is None or section.__doc__
+
+
+def test_an_output_directory_is_one_of_this_machine() -> None:
+    with pytest.raises(ValidationError, match="directory of this machine"):
+        Output(path="s3://bucket/runs")
