@@ -13,7 +13,6 @@ from batcher.records import (
     Call,
     Failure,
     Feedback,
-    Fingerprint,
     KeyRef,
     Need,
     Outcome,
@@ -166,14 +165,6 @@ class Listener(Protocol):
 
     def __call__(self, event: Event) -> None:
         """Take note."""
-        ...
-
-
-class Fingerprints(Protocol):
-    """Makes the identity of a call out of what can change its answer."""
-
-    def __call__(self, wire: Wire) -> Fingerprint:
-        """32 hex digits."""
         ...
 
 

@@ -31,11 +31,6 @@ class Estimate:
         self.reserves = True
         self.mean = [1.0, 0.0, 0.0, 0.0]
 
-    @property
-    def tokens_per_char(self) -> float:
-        """Input tokens that count towards a quota, per character of prompt."""
-        return self._tokens / self._chars
-
     def cost(self, need: Need) -> Amounts:
         """What to set aside: one request, estimated input, and output.
 

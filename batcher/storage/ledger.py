@@ -5,12 +5,11 @@ run of ten million rows means reading ten gigabytes. A line that does not begin 
 parsed whole, and counted as odd when it is no record. verify.py proves more, and names lines.
 """
 
-from array import array
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from batcher.records import Fingerprint, Status
+from batcher.records import Status
 from batcher.storage.faults import storage_error
 from batcher.storage.marks import PAGE, Marks
 from batcher.storage.record_line import head_of
@@ -19,7 +18,6 @@ from batcher.storage.tail import sound_end
 
 _BUFFER = 1 << 18
 _CLOSING_BRACE = ord("}")
-_PRINT = b'"fingerprint":'
 _STATUSES = tuple(Status)
 _CODE_OF = {status: code for code, status in enumerate(_STATUSES, 1)}
 _CODES = {status.encode(): code for code, status in enumerate(_STATUSES, 1)}
@@ -38,11 +36,10 @@ class Ledger:
         odd: Lines of the files that are no records.
     """
 
-    def __init__(self, *, fingerprints: bool = False) -> None:
+    def __init__(self) -> None:
         self.duplicates = 0
         self.odd = 0
         self._marks = Marks()  # line number -> status code
-        self._prints: dict[int, array[int]] | None = {} if fingerprints else None  # by page
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -78,11 +75,6 @@ class Ledger:
         if not page[line % PAGE]:
             page[line % PAGE] = _CODE_OF[status]
             self._marks.filled(line, 1)
-
-    def fingerprint(self, line: int) -> int:
-        """First 8 bytes of the fingerprint in this line's record; 0 when it has none."""
-        prints = self._prints.get(line // PAGE) if self._prints else None
-        return prints[line % PAGE] if prints else 0
 
     def read(self, path: Path) -> None:
         """Take in the records of one file; a file that is not there holds none.
@@ -140,8 +132,6 @@ class Ledger:
                     continue
                 page[at] = code
                 new += 1
-                if self._prints is not None:
-                    self._note_print(self._prints, number, line)
             marks.filled(first, new)
 
     def _lines_before(self, file: BinaryIO, end: int) -> Iterator[bytes]:
@@ -152,45 +142,22 @@ class Ledger:
             yield line
         self.odd += sum(1 for line in file if line.strip())
 
-    def _note_print(self, prints: "dict[int, array[int]]", number: int, line: bytes) -> None:
-        # The first such key is the record's own: before it come only keys of other names, and
-        # inside a text its quotes would be escaped.
-        at = line.find(_PRINT) + len(_PRINT)
-        if line[at] == ord('"'):
-            page = prints.get(number // PAGE)
-            if page is None:
-                page = prints[number // PAGE] = array("Q", bytes(8 * PAGE))
-            page[number % PAGE] = _short(line[at + 1 : at + 17])
 
-
-def scan(directory: Path, *, fingerprints: bool = False) -> Ledger:
+def scan(directory: Path) -> Ledger:
     """Read what is settled from the two output files. Blocking: about a second a million lines.
 
     An end that a killed run left torn is not settled, whether it was repaired yet or not.
 
     Args:
         directory: The output directory; where it or a file is missing, nothing is settled.
-        fingerprints: Also keep 8 bytes of each record's fingerprint (8 bytes a line).
 
     Raises:
         StorageError: A file cannot be read.
     """
-    ledger = Ledger(fingerprints=fingerprints)
+    ledger = Ledger()
     for name in (RESULTS, FAILURES):
         ledger.read(directory / name)
     return ledger
-
-
-def short_fingerprint(fingerprint: Fingerprint) -> int:
-    """The first 8 bytes of a fingerprint, as Ledger.fingerprint gives them."""
-    return _short(fingerprint[:16].encode())
-
-
-def _short(digits: bytes) -> int:
-    try:
-        return int(digits, 16)
-    except ValueError:
-        return 0
 
 
 def _parsed(line: bytes) -> tuple[int, int]:

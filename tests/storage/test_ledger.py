@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batcher.records import Fingerprint, RowId, Status
-from batcher.storage.ledger import Ledger, scan, short_fingerprint
+from batcher.records import RowId, Status
+from batcher.storage.ledger import Ledger, scan
 from batcher.storage.results import FAILURES, RESULTS, RecordSink
 from tests.storage.contract import an_outcome
 
@@ -17,10 +17,10 @@ def record(line: object, status: object = "ok", id_: object = "r", **more: Any) 
     return orjson.dumps({"id": id_, "line": line, "status": status, **more}) + b"\n"
 
 
-def scanned(tmp_path: Path, results: bytes, failures: bytes = b"", **how: bool) -> Ledger:
+def scanned(tmp_path: Path, results: bytes, failures: bytes = b"") -> Ledger:
     (tmp_path / RESULTS).write_bytes(results)
     (tmp_path / FAILURES).write_bytes(failures)
-    return scan(tmp_path, **how)
+    return scan(tmp_path)
 
 
 def test_both_files_settle_rows(tmp_path: Path) -> None:
@@ -157,21 +157,12 @@ def test_add_settles_a_line(tmp_path: Path) -> None:
 def test_what_the_sink_writes_is_read_by_its_prefix(tmp_path: Path) -> None:
     sink = RecordSink(tmp_path)
     for line in (1, 2, 3):
-        outcome = an_outcome(line, text='"fingerprint":"ffff", \\"fingerprint\\":')
-        named = RowId(f'"fingerprint":"{line}')
+        outcome = an_outcome(line, text='"line":9,"status":"failed", \\"line\\":')
+        named = RowId(f'"line":{line + 5}')
         sink.write(replace(outcome, id=named, kept={"fingerprint": "f" * 32}))
     sink.close()
 
-    ledger = scan(tmp_path, fingerprints=True)
+    ledger = scan(tmp_path)
 
     assert ledger.counts == {"ok": 3}
-    assert [ledger.fingerprint(line) for line in range(5)] == [0, 1, 2, 3, 0]
-    assert short_fingerprint(Fingerprint("00000000000000ff" + "0" * 16)) == 255
-
-
-def test_a_record_without_fingerprint_has_none(tmp_path: Path) -> None:
-    ledger = scanned(
-        tmp_path, record(1, fingerprint=None, kept={"fingerprint": "a" * 32}), fingerprints=True
-    )
-
-    assert ledger.fingerprint(1) == 0
+    assert [line for line in range(20) if line in ledger] == [1, 2, 3]
