@@ -35,6 +35,9 @@ _HOLD_REQUESTS = 55.0  # per refusal a probe costs: keeps refusals near 1 %
 _FIRST_HOLD_S = 0.8
 _FIRST_HOLD_REQUESTS = 6.0
 _LONGEST_HOLD_S = 300.0
+_HOLD_SHARE = 0.12  # of the time the estimate has stood: a limit that lasts is doubted seldom
+_LONGEST_STEADY_S = 60.0
+_SAME = 0.1  # by how much an estimate may differ and be the same
 _BURST_S = 0.2  # what may be sent at once, in seconds of the rate
 _JITTER_S = 0.02  # attempts overtake one another on the way
 _WIDEST = 3.0
@@ -121,6 +124,7 @@ class Tracker:
         "_reacted_at",
         "_rivals",
         "_sent_at",
+        "_steady",
         "_units",
         "began",
         "ceiling",
@@ -156,6 +160,7 @@ class Tracker:
         self._units = Unit()
         self._rivals = Rivals()
         self._fit: Fit | None = None
+        self._steady = (-math.inf, 0.0)  # since when the estimate has stood, at what rate
         self._probe: tuple[float, float] | None = None  # when the present probe began, with total
         self._cluster = 1.0  # refusals one probe costs, averaged
         self._clustered = 0
@@ -550,6 +555,9 @@ class Tracker:
         shortest = max(_FIRST_HOLD_S, min(_HOLD_S, _FIRST_HOLD_REQUESTS / per_s))
         patience = 1.0 + 1.0 / (1.0 + per_s)  # no hurry where nothing can be found soon
         longest = max(_HOLD_S, _HOLD_REQUESTS * self._cluster * patience / per_s)
+        if abs(math.log(self.rate / max(1e-9, self._steady[1]))) > _SAME:
+            self._steady = (now, self.rate)
+        longest = max(longest, min(_LONGEST_STEADY_S, _HOLD_SHARE * (now - self._steady[0])))
         self._hold_s = min(_LONGEST_HOLD_S, max(shortest, min(longest, window_s)))
         unsure = 1.0 / max(1.0, min(window_s, _LONGEST_HOLD_S) * per_s)
         self._excess = min(0.2, max(_EXCESS, 0.5 * unsure))
