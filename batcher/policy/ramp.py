@@ -16,6 +16,7 @@ _GENTLE_DOUBLING_S = 4.0
 _SLOWER = 2.0
 _SLOWEST_S = 60.0
 _ENOUGH_PER_S = 20_000.0
+_AHEAD = 4.0  # of what was really sent: where something else holds us back, do not run on
 _DIP_S = 0.05  # a sender woken late may catch up by this much
 
 
@@ -28,13 +29,23 @@ class Ramp:
         is_over: The rate has grown beyond any use; pacing has stopped.
     """
 
-    __slots__ = ("_doubling_s", "_fastest_s", "_per_s", "_set_at", "ceiling", "is_over", "next_at")
+    __slots__ = (
+        "_count",
+        "_doubling_s",
+        "_fastest_s",
+        "_per_s",
+        "_set_at",
+        "ceiling",
+        "is_over",
+        "next_at",
+    )
 
     def __init__(self) -> None:
         self._per_s = _START_PER_S
         self._doubling_s = _DOUBLING_S
         self._fastest_s = math.inf
         self._set_at = -math.inf
+        self._count = 0  # sent since
         self.next_at = -math.inf
         self.ceiling = math.inf
         self.is_over = False
@@ -43,6 +54,7 @@ class Ramp:
         """A request goes now; the next may follow after the interval of the present rate."""
         if self.is_over:
             return
+        self._count += 1
         per_s = self.per_s(now)
         base = self.next_at if self.next_at > now - _DIP_S else now - _DIP_S
         self.next_at = (base if self._set_at < now else now) + 1.0 / per_s
@@ -58,7 +70,8 @@ class Ramp:
 
     def _grow(self, now: float, since: float) -> None:
         self._set_at = now
-        if since == math.inf:
+        count, self._count = self._count, 0
+        if since == math.inf or _AHEAD * count < self._per_s * since:
             return
         knee = max(_KNEE_PER_S, _BLIND_REQUESTS / self._fastest_s)
         swift = max(0.1, min(1.0, _FEEDBACKS_PER_DOUBLING * self._fastest_s)) * self._doubling_s

@@ -12,7 +12,8 @@ _SURPRISE_OF_SIZES = 0.2  # prompts of all sizes make refusals scatter
 _STRIFE = 1.8
 _STRIFE_OF_SIZES = 2.8
 _QUIET = 0.3
-_PEACE_S = 12.0
+_PEACE_S = 40.0
+_EXPECTED = 0.7  # is left of the strife after a refusal that is no surprise
 _ONE_STEP_S = 3.0
 _AGREED = 6
 _YIELD = 0.7
@@ -83,4 +84,6 @@ class Rivals:
         if is_odd and now > self._odd_at + _ONE_STEP_S:  # a step of the quota is odd only once
             self._strife += 1.0
             self._odd_at = now
+        elif not is_odd:
+            self._strife *= _EXPECTED
         self.are_there = self._strife > (_STRIFE_OF_SIZES if of_sizes else _STRIFE)

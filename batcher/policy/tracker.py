@@ -56,6 +56,10 @@ _EARLY_S = 3.0  # later the start no longer tells bursts from rate
 _TINY_BELOW = 0.96
 _MARKS = 10
 _ENOUGH = 8.0  # attempts between two refusals for their rate to be taken as it is
+_MINUTE_S = 60.0  # most limits are of a minute, and their buckets hold it
+_WORTH_A_GUESS = 5.0  # attempts let in at first
+_CAUTION_S = 0.25  # between the first attempts after a guess: refusals come sooner
+_LESS_CAUTION = 0.6
 _FIRST_PER_S = 0.5  # requests a second, when the very first are refused
 _SIZE_ERROR = 0.15  # of an estimated prompt
 _MISFIT = 0.3  # mean attempts that may contradict a rate before it is another quota's
@@ -105,6 +109,7 @@ class Tracker:
         "_at",
         "_biggest",
         "_capacity",
+        "_caution_s",
         "_cluster",
         "_clustered",
         "_depth",
@@ -160,6 +165,7 @@ class Tracker:
         self._units = Unit()
         self._rivals = Rivals()
         self._fit: Fit | None = None
+        self._caution_s = 0.0
         self._steady = (-math.inf, 0.0)  # since when the estimate has stood, at what rate
         self._probe: tuple[float, float] | None = None  # when the present probe began, with total
         self._cluster = 1.0  # refusals one probe costs, averaged
@@ -233,6 +239,9 @@ class Tracker:
         self._level -= cost
         peak = max(pace, _PEAK * self.rate)
         self._next_at = max(self._next_at, now - _DIP_S) + min(cost, mean[self.unit]) / peak
+        if self._caution_s > _DIP_S:
+            self._next_at = max(self._next_at, now + self._caution_s)
+            self._caution_s *= _LESS_CAUTION
         self._biggest = max(cost, self._biggest * 0.999)
         ticket.is_probe = now - self._epoch > self._hold_s
         if ticket.is_probe and self._probe is None:
@@ -322,8 +331,9 @@ class Tracker:
             window_s = 0.0
         else:
             self._size_up(ticket, mean[self.unit])
+            pace = self.pace(ticket.sent)
             window_s = self._estimate(ticket, mean[self.unit], refusal)
-            self._share(ticket, was, now)
+            self._share(ticket, was, pace, now)
         self._bound(ticket, retry_after_s)
         self._marks.append(refusal)
         self._restart(ticket, admitted, mean, window_s, now)
@@ -332,11 +342,11 @@ class Tracker:
 
     # -- estimating
 
-    def _share(self, ticket: Ticket, was: float, now: float) -> None:
+    def _share(self, ticket: Ticket, was: float, pace: float, now: float) -> None:
         """See whether others draw on the quota, and if so leave the estimates and share."""
         rivals = self._rivals
         if rivals.are_there:
-            rate = rivals.agreed(self._agreeing, self.pace(ticket.sent))
+            rate = rivals.agreed(self._agreeing, pace)
             self.rate = self.rate if rate is None else rate
             return
         rivals.refused(
@@ -387,6 +397,8 @@ class Tracker:
         least = _LEAST_KEPT * was if self._is_proven else 0.0
         if is_less and high < math.inf:
             best = 0.5 * (low + high)
+        elif low <= 0.0 and not self._is_proven:
+            best = high = min(high, self._guess(high, mean))
         self.rate = max(min(high, max(low, best)), least)
         self._is_proven = self._is_proven or best != was
         window_s = self._look_up(ticket, mean, best, was, window_s)
@@ -394,6 +406,11 @@ class Tracker:
         if self.rate > was:
             self._capacity *= self.rate / was  # most servers hold so many seconds of the rate
         return window_s
+
+    def _guess(self, high: float, mean: float) -> float:
+        """A rate while next to nothing has passed: less than `high`, if it is a minute's limit."""
+        total = self._first[1][self.unit]
+        return high if total < _WORTH_A_GUESS * mean else math.sqrt(high * total / _MINUTE_S)
 
     def _look_back(self, ticket: Ticket, mean: float) -> bool:
         """Set the rate by replaying what was sent; False when that tells nothing."""
@@ -490,7 +507,9 @@ class Tracker:
             self.rate = _TINY_BELOW * (pace if ticket.is_probe else was)
             self._marks.clear()
             window_s = math.inf
-        elif pace > _LEAP * was and surplus > 0.6 * self._burst(best):
+        elif (
+            pace > _LEAP * was and not self._rivals.are_there and surplus > 0.6 * self._burst(best)
+        ):
             # Refill may have been lost while the bucket was full: the truth is between what
             # was let through and what we were sending.
             self.rate = max(self.rate, was)
@@ -563,6 +582,7 @@ class Tracker:
         self._excess = min(0.2, max(_EXCESS, 0.5 * unsure))
         self._epoch = now
         self._probe = None
+        self._caution_s = 0.0 if self._is_proven else _CAUTION_S
         passed = admitted[unit] - ticket.total[unit]
         spare = min(_SPARE, max(_LEAST_SPARE, _SPARE_SHARE * self._burst(self.rate) / mean[unit]))
         if unit == INPUT and self._depth.seconds < SHALLOW_S:
