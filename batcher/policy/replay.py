@@ -24,7 +24,7 @@ _NEAREST = range(-3, 4)
 _BETTER = 0.5  # of its misfit another depth must leave at most
 _ALIKE = 0.02  # misfits this near one another
 _ALIKE_DEPTHS = 1.7  # the farthest apart that still tell the depth
-_SHALLOWEST_S = 0.2
+_SHALLOWEST_S = 0.4
 _DEEPEST_S = 12.0
 _DEEPER = 1.12
 
@@ -130,7 +130,7 @@ def fit_start(trail: Sequence[Ticket], unit: int) -> tuple[Fit, float] | None:
         seconds *= _DEEPER
     least = min(one.misfit for one, _ in tried) + _ALIKE
     good = [pair for pair in tried if pair[0].misfit <= least]
-    if good[-1][1] > _ALIKE_DEPTHS * good[0][1]:
+    if good[-1][1] > _ALIKE_DEPTHS * good[0][1] or good[0][1] == _SHALLOWEST_S:
         return None
     return good[len(good) // 2]
 

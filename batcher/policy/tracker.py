@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from batcher.policy.depth import SHALLOW_S, Depth
 from batcher.policy.replay import Fit, fit, fit_start, refine
 from batcher.policy.rivals import Rivals
+from batcher.policy.spacing import Spacing
 from batcher.policy.ticket import INPUT, OUTPUT, REQUESTS, TOTAL, UNITS, Ticket
 from batcher.policy.unit import Unit
 
@@ -129,6 +130,7 @@ class Tracker:
         "_reacted_at",
         "_rivals",
         "_sent_at",
+        "_spacing",
         "_steady",
         "_units",
         "began",
@@ -166,6 +168,7 @@ class Tracker:
         self._rivals = Rivals()
         self._fit: Fit | None = None
         self._caution_s = 0.0
+        self._spacing: Spacing | None = None  # of a bucket that holds a single attempt
         self._steady = (-math.inf, 0.0)  # since when the estimate has stood, at what rate
         self._probe: tuple[float, float] | None = None  # when the present probe began, with total
         self._cluster = 1.0  # refusals one probe costs, averaged
@@ -178,6 +181,8 @@ class Tracker:
     def pace(self, now: float) -> float:
         """Units a second to send at `now`."""
         rate = self.rate
+        if self._spacing is not None:
+            return min(self.ceiling, self._spacing.rate)
         if self._rivals.are_there:
             return min(self.ceiling, self._rivals.pace(rate, max(0.0, now - self._epoch)))
         beyond = now - self._epoch - self._hold_s
@@ -220,7 +225,7 @@ class Tracker:
                 saved = level + self.rate * (until - at)
                 level = saved if self._is_proven else max(level, min(saved, cost))
                 at = until
-                level = min(level, self._capacity)
+                level = min(level, self._capacity if self._spacing is None else cost)
                 if self._fit is not None:
                     level = min(level, _SAVED_SHARE * self._depth.seconds * self.rate)
             most = self._whole(max(self._biggest, cost, _BURST_S * self.rate))
@@ -237,6 +242,8 @@ class Tracker:
         cost = ticket.cost[self.unit]
         pace = self._fill(now, cost)
         self._level -= cost
+        if self._spacing is not None:
+            self._spacing.sent()
         peak = max(pace, _PEAK * self.rate)
         self._next_at = max(self._next_at, now - _DIP_S) + min(cost, mean[self.unit]) / peak
         if self._caution_s > _DIP_S:
@@ -330,6 +337,11 @@ class Tracker:
             self._biggest = ticket.cost[self.unit]
             window_s = 0.0
         else:
+            if self._spacing is not None:
+                self._spacing.refused()
+                self.rate = self._spacing.rate
+                self._restart(ticket, admitted, mean, math.inf, now)
+                return self._said(was)
             self._size_up(ticket, mean[self.unit])
             pace = self.pace(ticket.sent)
             window_s = self._estimate(ticket, mean[self.unit], refusal)
@@ -337,6 +349,9 @@ class Tracker:
         self._bound(ticket, retry_after_s)
         self._marks.append(refusal)
         self._restart(ticket, admitted, mean, window_s, now)
+        return self._said(was)
+
+    def _said(self, was: float) -> str:
         kind = "cut" if self.rate < was * 0.999 else "found"
         return f"{kind}: 429 without headers, estimate {self.rate:.3g} {UNITS[self.unit]}/s"
 
@@ -501,7 +516,14 @@ class Tracker:
         surplus = self._surplus(best)
         if ticket.is_probe and surplus > self._proven_burst:
             self._proven_burst = surplus
-        if self.is_shallow or self._is_tiny(mean):
+        if self.unit == REQUESTS and (self.is_shallow or self._is_tiny(mean)):
+            start = min(was, self.rate) if math.isinf(self.ceiling) else was
+            self._spacing = Spacing(start, ceiling=self.ceiling)
+            self._spacing.refused()
+            self.rate = self._spacing.rate
+            self._marks.clear()
+            window_s = math.inf
+        elif self.is_shallow or self._is_tiny(mean):
             # A bucket of one or two fills between any two attempts, so that little is let
             # through at any rate but the right one; it refuses at its rate.
             self.rate = _TINY_BELOW * (pace if ticket.is_probe else was)
@@ -582,7 +604,7 @@ class Tracker:
         self._excess = min(0.2, max(_EXCESS, 0.5 * unsure))
         self._epoch = now
         self._probe = None
-        self._caution_s = 0.0 if self._is_proven else _CAUTION_S
+        self._caution_s = 0.0 if self._is_proven or self.unit else _CAUTION_S
         passed = admitted[unit] - ticket.total[unit]
         spare = min(_SPARE, max(_LEAST_SPARE, _SPARE_SHARE * self._burst(self.rate) / mean[unit]))
         if unit == INPUT and self._depth.seconds < SHALLOW_S:

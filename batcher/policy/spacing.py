@@ -1,0 +1,67 @@
+"""Paces a bucket that holds a single attempt, or little more, by the time between two.
+
+Such a bucket ("60 a minute, enforced as one a second") is full again at every attempt that
+comes late and refuses every one that comes early, so that what was let in says little about
+its rate. The spacing is searched instead: wider at a refusal, narrower after many attempts
+without one, in steps that shrink as the search turns.
+"""
+
+import math
+
+_FIRST_STEP = 1.6  # as a factor of the rate
+_KNOWN_STEP = 1.03  # where the server has told it: jitter on the way is all there is to learn
+_LEAST_STEP = 1.01
+_GREATEST_STEP = 1.5  # upwards: a greater quota is neared quickly, not leapt to
+_SHORT = 8  # attempts that prove a rate while the search is on ...
+_LONG = 80  # ... and when it has come to rest: one refusal each
+_AT_REST = 1.03  # a step
+
+
+class Spacing:
+    """Searches the rate of a bucket of one.
+
+    Args:
+        rate: Where to begin, attempts a second.
+        ceiling: What the server has told, and no faster than that.
+
+    Attributes:
+        rate: Attempts a second to send.
+    """
+
+    __slots__ = ("_before", "_ceiling", "_count", "_is_up", "_patience", "_step", "rate")
+
+    def __init__(self, rate: float, *, ceiling: float = math.inf) -> None:
+        self.rate = rate
+        self._ceiling = ceiling
+        self._step = _FIRST_STEP if math.isinf(ceiling) else _KNOWN_STEP
+        self._before = rate
+        self._is_up = False  # the last change made it faster
+        self._count = 0
+        self._patience = _SHORT
+
+    def sent(self) -> None:
+        """An attempt goes now; after enough without a refusal they follow closer."""
+        self._count += 1
+        if self._count <= self._patience or self.rate >= self._ceiling:
+            return
+        self._count = 0
+        self._patience = _SHORT
+        if self._is_up:
+            self._step = min(_GREATEST_STEP, self._step * self._step)
+        else:
+            self._step = max(_LEAST_STEP, self._step**0.5)
+        self._is_up = True
+        self._before = self.rate
+        self.rate = min(self._ceiling, self.rate * self._step)
+
+    def refused(self) -> None:
+        """An attempt came too soon after the one before."""
+        if self._is_up:
+            self._is_up = False
+            self.rate = self._before
+            self._step = max(_LEAST_STEP, self._step**0.5)
+        else:
+            self.rate /= self._step
+            self._step = min(_FIRST_STEP, self._step * self._step)
+        self._count = 0
+        self._patience = _LONG if self._step < _AT_REST else _SHORT

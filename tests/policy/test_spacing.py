@@ -1,0 +1,54 @@
+import math
+
+import pytest
+
+from batcher.policy.spacing import Spacing
+
+
+def search(spacing: Spacing, quota: float, attempts: int) -> int:
+    """Send to a bucket of one that refills at `quota`; returns how many it refused."""
+    refused = 0
+    for _ in range(attempts):
+        spacing.sent()
+        if spacing.rate > quota:
+            spacing.refused()
+            refused += 1
+    return refused
+
+
+@pytest.mark.parametrize("start", [0.2, 0.9, 4.0, 30.0])
+def test_the_rate_of_a_bucket_of_one_is_found(start: float) -> None:
+    spacing = Spacing(start)
+
+    search(spacing, 1.0, 300)
+
+    assert 0.95 < spacing.rate <= 1.03
+
+
+def test_once_found_one_in_fifty_at_most_is_refused() -> None:
+    spacing = Spacing(2.0)
+    search(spacing, 1.0, 300)
+
+    assert search(spacing, 1.0, 1000) <= 20
+
+
+@pytest.mark.parametrize("quota", [0.25, 4.0])
+def test_another_quota_is_found_again(quota: float) -> None:
+    spacing = Spacing(2.0)
+    search(spacing, 1.0, 500)
+
+    search(spacing, quota, 500)
+
+    assert spacing.rate == pytest.approx(quota, rel=0.06)
+
+
+def test_what_the_server_told_is_never_exceeded() -> None:
+    spacing = Spacing(1.0, ceiling=1.0)
+    spacing.refused()
+
+    fastest = -math.inf
+    for _ in range(500):
+        spacing.sent()
+        fastest = max(fastest, spacing.rate)
+
+    assert fastest == 1.0
