@@ -412,10 +412,10 @@ class Tracker:
         least = _LEAST_KEPT * was if self._is_proven else 0.0
         if is_less and high < math.inf:
             best = 0.5 * (low + high)
-        elif low <= 0.0 and not self._is_proven:
-            best = high = min(high, self._guess(high, mean))
-        self.rate = max(min(high, max(low, best)), least)
         self._is_proven = self._is_proven or best != was
+        if low <= 0.0 and not self._is_proven:
+            best = high = self._guess(high, mean)
+        self.rate = max(min(high, max(low, best)), least)
         window_s = self._look_up(ticket, mean, best, was, window_s)
         self.rate = max(self.rate, mean / _SLOWEST_S)
         if self.rate > was:
