@@ -39,7 +39,7 @@ class Ceiling:
     def reserve(self, need: Need, *, now: float) -> Ticket:
         """Set aside tokens for one attempt that is being sent now; returns its ticket."""
         cost = self._estimate.cost(need)
-        self._estimate.sent(cost)
+        self._estimate.sent(need)
         for dimension in self._dimensions:
             dimension.take(cost[dimension.index], now)
         return Ticket(now, cost, [], 0, need.input_chars)

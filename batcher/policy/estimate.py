@@ -21,10 +21,21 @@ class Estimate:
         mean: Mean amounts of an attempt, output as really used.
     """
 
-    __slots__ = ("_answers", "_chars", "_tokens", "mean", "output", "reserves")
+    __slots__ = (
+        "_answers",
+        "_attempts",
+        "_chars",
+        "_length",
+        "_tokens",
+        "mean",
+        "output",
+        "reserves",
+    )
 
     def __init__(self) -> None:
         self._answers = 0
+        self._attempts = 0
+        self._length = 0.0  # of a prompt, mean characters
         self._chars = 1.0
         self._tokens = _FIRST_TOKENS_PER_CHAR
         self.output = 0.0
@@ -43,17 +54,16 @@ class Estimate:
             output = min(output, self.output)  # errors of many in flight cancel out
         return (1.0, inputs, output, inputs + output)
 
-    def sent(self, cost: Amounts) -> None:
+    def sent(self, need: Need) -> None:
         """Note an attempt, so that `mean` follows the job."""
+        self._attempts += 1
+        gain = max(_SLOWEST_GAIN, 1.0 / self._attempts)
+        self._length += gain * (need.input_chars - self._length)
+        inputs = self._length * self._tokens / self._chars
         mean = self.mean
-        inputs = mean[1]
-        if inputs:
-            inputs += _SLOWEST_GAIN * (cost[1] - inputs)
-        else:
-            inputs = cost[1]
         mean[1] = inputs
         if not self._answers and not mean[2]:
-            mean[2] = cost[2] * _FIRST_OUTPUT_SHARE
+            mean[2] = need.max_tokens * _FIRST_OUTPUT_SHARE
         mean[3] = inputs + mean[2]
 
     def answered(self, ticket: Ticket, usage: Usage) -> Amounts:

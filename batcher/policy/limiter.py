@@ -97,7 +97,7 @@ class Limiter:
         """Set aside capacity for one attempt that is being sent now; returns its ticket."""
         estimate = self._estimate
         cost = estimate.cost(need)
-        estimate.sent(cost)
+        estimate.sent(need)
         admitted = self._admitted
         admitted[0] += 1.0
         admitted[1] += cost[1]
@@ -154,6 +154,9 @@ class Limiter:
 
     def _answered(self, ticket: Ticket, feedback: Feedback, now: float) -> None:
         self._ramp.answered(feedback.latency_s)
+        self._reviewed -= 1
+        if self._reviewed < 0:
+            self._review()
         usage = feedback.usage
         if usage is not None:
             self._correct(ticket, self._estimate.answered(ticket, usage), now)
@@ -310,9 +313,6 @@ class Limiter:
 
     def _read(self, ticket: Ticket, feedback: Feedback, now: float) -> list[Event]:
         events: list[Event] = []
-        self._reviewed -= 1
-        if self._reviewed < 0:
-            self._review()
         if not feedback.quotas:
             return events
         dimensions, admitted, total = self._dimensions, self._admitted, ticket.total

@@ -13,7 +13,7 @@ def answered(estimate: Estimate, usage: Usage, count: int = 1) -> tuple[float, .
     actual: tuple[float, ...] = ()
     for _ in range(count):
         cost = estimate.cost(NEED)
-        estimate.sent(cost)
+        estimate.sent(NEED)
         ticket = Ticket(0.0, cost, [0.0] * 4, 1, NEED.input_chars)
         actual = estimate.answered(ticket, usage)
     return actual
@@ -54,3 +54,13 @@ def test_the_mean_follows_a_job_that_changes() -> None:
     answered(estimate, Usage(input_tokens=500, output_tokens=100), 200)
 
     assert estimate.output == pytest.approx(100, rel=0.05)
+
+
+def test_the_mean_prompt_is_one_of_all_sent_not_the_first() -> None:
+    estimate = Estimate()
+    for chars in (40_000, 400, 400, 400):
+        estimate.sent(Need(input_chars=chars, max_tokens=16))
+
+    assert estimate.mean[1] == pytest.approx(
+        estimate.cost(Need(input_chars=10_300, max_tokens=16))[1]
+    )

@@ -238,3 +238,24 @@ def test_a_bare_bucket_is_found_to_within_a_few_percent(limit: float, seed: int)
 
     assert admitted >= 0.93 * rate * horizon / 2 - 2
     assert refused <= 0.05 * admitted + 2
+
+
+def test_a_named_limit_is_used_whole_once_prompts_turn_out_smaller_than_thought() -> None:
+    """Nothing but the sizes of answers tells; there are no headers to look at."""
+    limiter = a_limiter()
+    long = Need(input_chars=40_000, max_tokens=16)
+    small = Feedback(
+        signal=Signal.OK, latency_s=0.2, usage=Usage(input_tokens=100, output_tokens=10)
+    )
+    named = Quota(bucket=Bucket.INPUT, limit=60_000.0, remaining=0.0)
+    ticket, now = send_soon(limiter, 0.0, long)
+    limiter.settle(ticket, Feedback(signal=Signal.RATE, latency_s=0.1, limit_hint=named), now=now)
+    now = run_for(limiter, now, 120.0, small)
+
+    until, sent = now + 10.0, 0
+    while now < until:
+        ticket, now = send_soon(limiter, now, long)
+        limiter.settle(ticket, small, now=now)
+        sent += 1
+
+    assert sent > 0.9 * 10.0 * 60_000.0 / 60.0 / 100.0
