@@ -18,6 +18,7 @@ from batcher.pipeline.backlog import Backlog
 from batcher.pipeline.gate import Gate
 from batcher.pipeline.intake import Intake
 from batcher.pipeline.keys import Keys
+from batcher.pipeline.neighbours import Neighbours
 from batcher.pipeline.parts import Parts
 from batcher.policy.outage import Outage
 from batcher.policy.render import effective, make_renderer, row_id
@@ -27,6 +28,7 @@ from batcher.providers.presets import apply_preset
 from batcher.providers.wire import input_chars, normal_base_url
 from batcher.records import AuthStyle, record
 from batcher.secret import Redactor, Secret
+from batcher.storage.noticeboard import NoticeBoard
 from batcher.transport.http import HttpTransport
 from batcher.version import __version__
 
@@ -192,4 +194,13 @@ def compose(
         sync_every_s=job.output.fsync_interval_s if job.output.fsync == "interval" else None,
         emit=emit,
         brake=brake,
+        neighbours=None
+        if has_own_server(job)
+        else Neighbours(
+            NoticeBoard(),
+            keyring=keyring,
+            values=values,
+            about=f"{target.base_url} {target.request.model}",
+            emit=emit,
+        ),
     )

@@ -115,6 +115,17 @@ class RateController(Protocol):
         """Give the ticket back, once, with what was learnt; returns changes worth telling."""
         ...
 
+    def pace_per_s(self, *, now: float) -> float | None:
+        """Requests a second sent of a quota that holds us back; None while none does."""
+        ...
+
+    def share(self, others_per_s: Sequence[float], *, now: float) -> Iterable[Event]:
+        """Others who say so use the quota too, at these rates; returns changes worth telling.
+
+        To be called once a second; all who share move towards equal shares at once.
+        """
+        ...
+
 
 class Sink(Protocol):
     """Where outcomes end."""
@@ -145,6 +156,18 @@ class Journal(Protocol):
 
     def ended(self, call: Call) -> None:
         """Note that its answer or fault has been dealt with."""
+        ...
+
+
+class NoticeBoard(Protocol):
+    """Where runs that may share quotas tell each other how fast they send; never raises."""
+
+    def exchange(self, quotas: Sequence[str], per_s: float | None) -> Sequence[float]:
+        """Say our rate of these quotas, None for none that matters; returns the others' rates."""
+        ...
+
+    def close(self) -> None:
+        """Say no more; may be called twice."""
         ...
 
 

@@ -4,6 +4,7 @@ A `Secret` prints as `***`. `Redactor` knows every secret of the run and masks i
 anything shaped like a provider's key, in bytes on their way to a file, a log or the screen.
 """
 
+import hashlib
 import re
 
 MASK = "***"
@@ -27,6 +28,12 @@ class Secret:
     def reveal(self) -> str:
         """The key itself, for the one place that puts it into a header."""
         return self._value
+
+    def digest(self, about: str) -> str:
+        """A name for what this key gives access to, from which it cannot be found out."""
+        return hashlib.blake2b(
+            f"{self._value}\n{about}".encode(), digest_size=12, person=b"batcher.quota"
+        ).hexdigest()
 
     def __repr__(self) -> str:
         return MASK

@@ -8,6 +8,7 @@ from batcher.pipeline.admission import Admission
 from batcher.pipeline.backlog import Backlog
 from batcher.pipeline.intake import Intake
 from batcher.pipeline.keys import Keys
+from batcher.pipeline.neighbours import Neighbours
 from batcher.policy.outage import Outage
 from batcher.ports import Journal, Provider, Settled, Sink, Source, Transport
 from batcher.records import record
@@ -19,6 +20,7 @@ class Parts:
 
     Attributes:
         brake: Awaited before each row is taken in.
+        neighbours: Shares quotas with other runs on this machine.
     """
 
     source: Source
@@ -37,3 +39,4 @@ class Parts:
     sync_every_s: float | None
     emit: Callable[[Event], None]
     brake: Callable[[], Awaitable[None]] | None = None
+    neighbours: Neighbours | None = None

@@ -84,6 +84,8 @@ class Run:
             ]
             if parts.admission.gate is not None:
                 background.append(group.create_task(parts.admission.gate.run()))
+            if parts.neighbours is not None:
+                background.append(group.create_task(parts.neighbours.keep()))
             if parts.sync_every_s is not None:
                 background.append(group.create_task(self._sync_every(parts.sync_every_s)))
             if parts.patience.deadline is not None:

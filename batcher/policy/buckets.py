@@ -24,6 +24,11 @@ _FOREIGN_GAIN_S = 8.0  # how long a surplus use must last to be believed in full
 _SHARE_S = 7.0  # contended: seconds of refill that are spread over, so that every client sees the
 # same level and takes the same share
 _CONTENDED_S = 20.0
+_HELD_S = 0.5  # of refill, where clients who share a bucket by agreement hold its level ...
+_HELD_SHARE = 0.5  # ... or this much of it, if that is less ...
+_SLOWEST, _FASTEST = 0.5, 2.0  # ... by sending slower or faster than their part
+_UPRIGHT = 0.9  # else both would lean ever farther the same way
+_EVENING = 0.3  # how much of a difference in parts is made up for, each second
 
 
 class Dimension:
@@ -46,6 +51,7 @@ class Dimension:
         "_full",
         "_is_capped",
         "_known_at",
+        "_lean",
         "_limit",
         "_most",
         "_next_at",
@@ -54,6 +60,7 @@ class Dimension:
         "_seen",
         "_told_at",
         "_tolerance",
+        "_users",
         "capacity",
         "credits_late",
         "index",
@@ -80,6 +87,8 @@ class Dimension:
         self._most = 0.0  # a minute's worth: no bucket holds more
         self._limit = 0.0  # as headers give it
         self._is_capped = False
+        self._users = 1
+        self._lean = 1.0  # what it takes to get an equal part, as a factor of the pace
         self._told_at = -math.inf
         self._refused_at = -math.inf
 
@@ -117,17 +126,19 @@ class Dimension:
         if elapsed == math.inf:
             return
         foreign = self._foreign
+        if self._users > 1:
+            foreign = max(foreign, self.rate * (1.0 - 1.0 / self._users))
         level = self.level + (self.rate - foreign) * elapsed
         self.level = level if level < self._full else self._full
-        if foreign:
-            self._foreign = foreign * max(0.0, 1.0 - elapsed / _FOREIGN_TAU_S)
+        if self._foreign:
+            self._foreign *= max(0.0, 1.0 - elapsed / _FOREIGN_TAU_S)
 
     def wait_s(self, cost: float, now: float) -> float:
         """Seconds until `cost` may be taken; what exceeds the bucket waits for a full one."""
         if now > self._at:
             self.fill(now)
         level = self.level
-        is_contended = now < self._contended_until
+        is_contended = self._users > 1 or now < self._contended_until
         if not is_contended and level >= cost + self.margin and now >= self._next_at:
             return 0.0
         need = cost if cost < self.capacity else self.capacity
@@ -146,7 +157,13 @@ class Dimension:
         """Set `cost` aside."""
         if now > self._at:
             self.fill(now)
-        if now < self._contended_until:
+        if self._users > 1:
+            held = min(_HELD_S * self.rate, _HELD_SHARE * min(self.capacity, self._seen))
+            fullness = self.level / held
+            fullness = min(_FASTEST, max(_SLOWEST, fullness))
+            pace = self.rate / self._users * self._lean * fullness
+            self._next_at = max(self._next_at, now - 0.2) + cost / pace
+        elif now < self._contended_until:
             # Pace by the level, which all clients of the quota see alike: fair by construction.
             pace = 2.0 * max(0.0, self.level - 0.3 * self._base_margin()) / self._share_s()
             pace = min(4.0 * self.rate, max(pace, 0.05 * self.rate))
@@ -159,6 +176,14 @@ class Dimension:
             self.fill(now)
         level = self.level + amount
         self.level = level if level < self._full else self._full
+
+    def share(self, users: int, part: float) -> None:
+        """So many clients, ourselves included, are known; we take so much of an equal part."""
+        self._users = users
+        if users == 1:
+            self._lean = 1.0
+        elif part > 0.0:
+            self._lean = min(_FASTEST, max(_SLOWEST, self._lean**_UPRIGHT * part**-_EVENING))
 
     def read(self, quota: Quota, ticket: Ticket, since: float, now: float) -> None:
         """Correct limit and level by a header.

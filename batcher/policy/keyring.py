@@ -127,6 +127,13 @@ class Keyring:
         scope = self._keys[alias].ref.scope
         return [key.ref.alias for key in self._order if key.ref.scope == scope]
 
+    def scopes(self) -> Iterable[tuple[Sequence[str], RateController]]:
+        """The aliases of each scope's keys, with the scope's rate controller."""
+        found: dict[str, tuple[list[str], RateController]] = {}
+        for key in self._order:
+            found.setdefault(key.ref.scope, ([], key.controller))[0].append(key.ref.alias)
+        return found.values()
+
     def look_at_clock(self, *, wall: datetime, now: float) -> float:
         """Take keys out of use whose hours are over, and back whose hours have begun.
 

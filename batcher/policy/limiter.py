@@ -7,7 +7,7 @@ what was learnt; the number in flight is learnt on its own.
 
 import math
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from batcher.events import Event, LimitChanged, Paused
 from batcher.policy.breaker import Breaker
@@ -26,6 +26,8 @@ _SPEED_WINDOW_S = 0.5
 _LEAST = 1e-6  # a job without prompt text takes no input tokens
 _REVIEW = 32  # answers
 _REFUSALS_COME_S = 0.5  # of sending
+_FLOW_GAIN = 0.3  # each second
+_HELD_S = 2.0  # since a quota made us wait: it is what holds us back
 _KNOWN_RAMP = 3.0  # a known limit may be exceeded this far while its bucket is full
 
 
@@ -64,6 +66,9 @@ class Limiter:
         self._admitted = [0.0, 0.0, 0.0, 0.0]
         self._flying: dict[Ticket, None] = {}
         self._paused_until = -math.inf
+        self._held_at = -math.inf  # when a quota last made us wait
+        self._last_look = (-math.inf, 0.0, 0.0)  # when, admitted by then, requests a second
+        self._sharers = 0  # others known to use the quota
         self._reviewed = _REVIEW
         self._speed: tuple[float, float, float] = (0.0, 0.0, 0.0)  # when, how many, per second
         for bucket, limit in (stated or {}).items():
@@ -85,10 +90,12 @@ class Limiter:
         tracker = self._tracker
         if self._known or tracker.is_on:
             cost = self._estimate.cost(need)
+            held = tracker.wait_s(cost, now) if tracker.is_on else 0.0
             for dimension in self._known:
-                wait = max(wait, dimension.wait_s(cost[dimension.index], now))
-            if tracker.is_on:
-                wait = max(wait, tracker.wait_s(cost, now))
+                held = max(held, dimension.wait_s(cost[dimension.index], now))
+            if held > 0.0:
+                self._held_at = now
+            wait = max(wait, held)
         if self._breaker.is_open:
             wait = max(wait, self._breaker.wait_s(now))
         return max(wait, _SHORTEST_S) if wait > 0.0 else 0.0
@@ -149,6 +156,39 @@ class Limiter:
             self._correct(ticket, (1.0, ticket.cost[1], 0.0, ticket.cost[1]), now)
             return self._read(ticket, feedback, now)
         return self._refused(ticket, feedback, now)
+
+    # -- others on the same quota
+
+    def pace_per_s(self, *, now: float) -> float | None:
+        """Requests a second we send of a quota that holds us back; None while none does."""
+        tracker = self._tracker
+        if now - self._held_at > _HELD_S:
+            return None
+        if not tracker.is_on:
+            return self._last_look[2]
+        return tracker.rate / max(1e-9, self._estimate.mean[tracker.unit])
+
+    def share(self, others_per_s: Sequence[float], *, now: float) -> Iterable[Event]:
+        """Others who say so use the quota too, at these rates; move towards equal shares."""
+        at, sent, flow = self._last_look
+        if now > at:
+            flow += _FLOW_GAIN * ((self._admitted[0] - sent) / (now - at) - flow)
+            self._last_look = (now, self._admitted[0], flow)
+        tracker, own = self._tracker, self.pace_per_s(now=now)
+        count = len(others_per_s) if own is not None else 0
+        share = ((own or 0.0) + sum(others_per_s)) / (1 + count)
+        for dimension in self._known:
+            dimension.share(1 + count, flow / share if count else 1.0)
+        if count and tracker.is_on:
+            tracker.lean(share * self._estimate.mean[tracker.unit], now)
+        else:
+            tracker.alone()
+        was, self._sharers = self._sharers, count
+        if count == was:
+            return ()
+        if not count:
+            return (self._changed("no other run shares this quota now"),)
+        return (self._changed(f"runs on this machine that share this quota: {1 + count}"),)
 
     # -- answers
 

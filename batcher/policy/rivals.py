@@ -26,12 +26,14 @@ class Rivals:
 
     Attributes:
         are_there: The quota is shared.
+        are_known: It is, with clients whose share is agreed upon in other ways.
     """
 
-    __slots__ = ("_at", "_odd_at", "_peak", "_strife", "are_there")
+    __slots__ = ("_at", "_odd_at", "_peak", "_strife", "are_known", "are_there")
 
     def __init__(self) -> None:
         self.are_there = False
+        self.are_known = False
         self._peak = 0.0  # highest rate proven of late: the scale of growth
         self._strife = 0.0  # refusals of late that nothing we did explains
         self._at = 0.0
@@ -86,4 +88,6 @@ class Rivals:
             self._odd_at = now
         elif not is_odd:
             self._strife *= _EXPECTED
-        self.are_there = self._strife > (_STRIFE_OF_SIZES if of_sizes else _STRIFE)
+        self.are_there = not self.are_known and self._strife > (
+            _STRIFE_OF_SIZES if of_sizes else _STRIFE
+        )

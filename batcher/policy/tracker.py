@@ -38,6 +38,8 @@ _FIRST_HOLD_REQUESTS = 6.0
 _LONGEST_HOLD_S = 300.0
 _HOLD_SHARE = 0.12  # of the time the estimate has stood: a limit that lasts is doubted seldom
 _LONGEST_STEADY_S = 60.0
+_LEAN = 0.3  # of the way to an equal share, each second
+_EVEN = 0.04
 _SAME = 0.1  # by how much an estimate may differ and be the same
 _BURST_S = 0.2  # what may be sent at once, in seconds of the rate
 _JITTER_S = 0.02  # attempts overtake one another on the way
@@ -516,14 +518,15 @@ class Tracker:
         surplus = self._surplus(best)
         if ticket.is_probe and surplus > self._proven_burst:
             self._proven_burst = surplus
-        if self.unit == REQUESTS and (self.is_shallow or self._is_tiny(mean)):
+        is_shared = self._rivals.are_known or self._rivals.are_there
+        if self.unit == REQUESTS and not is_shared and (self.is_shallow or self._is_tiny(mean)):
             start = min(was, self.rate) if math.isinf(self.ceiling) else was
             self._spacing = Spacing(start, ceiling=self.ceiling)
             self._spacing.refused()
             self.rate = self._spacing.rate
             self._marks.clear()
             window_s = math.inf
-        elif self.is_shallow or self._is_tiny(mean):
+        elif not is_shared and (self.is_shallow or self._is_tiny(mean)):
             # A bucket of one or two fills between any two attempts, so that little is let
             # through at any rate but the right one; it refuses at its rate.
             self.rate = _TINY_BELOW * (pace if ticket.is_probe else was)
@@ -613,6 +616,24 @@ class Tracker:
         self._level = min(left, 0.0) if self._fit is None else left + self._fit.least
         self._at = now
 
+    def lean(self, share: float, now: float) -> None:
+        """Others on this quota are known, and an equal share of it is that many units a second.
+
+        All who share move towards it at once, so that what they send together stays the same.
+        """
+        self._rivals.are_known = True
+        own = self.rate
+        if abs(share - own) <= _EVEN * share:
+            return
+        self._spacing = None
+        self.rate = min(self.ceiling, own + _LEAN * (share - own))
+        for mark in self._marks:  # as if our part had always been this
+            mark.total[self.unit] -= (self.rate - own) * max(0.0, now - mark.sent)
+
+    def alone(self) -> None:
+        """Nobody else on this quota is known any more."""
+        self._rivals.are_known = False
+
     def resume(self, now: float) -> None:
         """Sending goes on after a standstill the quota had no part in; hold the rate again."""
         self._epoch = max(self._epoch, now)
@@ -633,4 +654,5 @@ class Tracker:
         self.rate *= mean[best] / max(1e-9, mean[self.unit])
         self._biggest = mean[best]
         self._depth.forget()
+        self._spacing = None
         self.unit = best

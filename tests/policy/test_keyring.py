@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -33,6 +33,12 @@ class Pace:
         return None
 
     def settle(self, ticket: object, feedback: Feedback, *, now: float) -> Iterable[Event]:
+        return ()
+
+    def pace_per_s(self, *, now: float) -> float | None:
+        return None
+
+    def share(self, others_per_s: Sequence[float], *, now: float) -> Iterable[Event]:
         return ()
 
 
@@ -186,3 +192,12 @@ def test_a_key_that_is_out_is_never_picked(steps: list[tuple[str, str]]) -> None
             ring.unbench(alias)
         else:
             ring.bench(alias, until=out[alias])
+
+
+def test_every_scope_is_named_once_with_all_its_keys() -> None:
+    keys = [KeyRef(alias=a, scope=s, base_url="") for a, s in [("a", "x"), ("b", "y"), ("c", "x")]]
+    controllers = {"x": Pace(), "y": Pace()}
+
+    found = Keyring(keys, controllers).scopes()
+
+    assert list(found) == [(["a", "c"], controllers["x"]), (["b"], controllers["y"])]

@@ -61,6 +61,7 @@ class Scenario:
             start or step.
         twins: Another client of the same kind starts this many seconds later.
         quick: Part of the fast tests.
+        neighbours: The twins know of each other, as two runs on one machine do.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Scenario:
     seconds: float | None = None
     twins: float | None = None
     quick: bool = False
+    neighbours: bool = False
 
 
 class Result(NamedTuple):
@@ -230,6 +232,15 @@ def _in_flight(ours: Client) -> float:
     return sum(n for _, n in late) / max(1, len(late))
 
 
+def _tell(world: World, pair: list[Client]) -> None:
+    """Every second, each twin hears at what rate the other one sends."""
+    limiters = [one.limiters[0] for one in pair]
+    paces = [limiter.pace_per_s(now=world.now) for limiter in limiters]
+    for limiter, other in zip(limiters, reversed(paces), strict=True):
+        limiter.share([] if other is None else [other], now=world.now)
+    world.after(1.0, _tell, world, pair)
+
+
 def _twins(scenario: Scenario, seed: int) -> Result:
     """Two clients on one quota; the second starts later."""
     assert scenario.twins is not None
@@ -243,6 +254,8 @@ def _twins(scenario: Scenario, seed: int) -> Result:
         one.stops = False
         built.world.at(index * scenario.twins, one.start)
         pair.append(one)
+    if scenario.neighbours:
+        built.world.at(0.0, _tell, built.world, pair)
     built.world.run(scenario.seconds)
     start, end = scenario.twins + 30.0, scenario.seconds
     got = [one.between(one.admitted, start, end) for one in pair]

@@ -165,6 +165,12 @@ class Unlimited:
         self.feedback.append(feedback)
         return ()
 
+    def pace_per_s(self, *, now: float) -> float | None:
+        return None
+
+    def share(self, others_per_s: Sequence[float], *, now: float) -> Iterable[Event]:
+        return ()
+
 
 class House:
     """A run with everything faked but the flow, and what became of it."""
