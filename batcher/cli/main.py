@@ -6,7 +6,6 @@ sentence too; its traceback goes to a file, or to the screen with --traceback.
 
 import errno
 import inspect
-import os
 import sys
 import tempfile
 import traceback
@@ -16,6 +15,7 @@ from typing import Annotated
 import typer
 
 from batcher.cli import check, rehearse, retry_failed, run, simulate, try_one, verify
+from batcher.cli.ending import let_go, say
 from batcher.errors import BatcherError, Exit, StorageError
 from batcher.secret import Redactor
 from batcher.version import __version__
@@ -23,6 +23,7 @@ from batcher.version import __version__
 BUG_EXIT_CODE = 70  # sysexits EX_SOFTWARE: unlike 1 it can never mean "some rows failed"
 _TRACEBACK = "--traceback"
 _NO_MORE_FILES = (errno.EMFILE, errno.ENFILE)  # may strike at any open, also a library's
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # also of what this command prints
 
 app = typer.Typer(
     name="batcher",
@@ -113,11 +114,7 @@ def main(words: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if words is None else words)
     shows_traceback = _TRACEBACK in given
     code = _run([word for word in given if word != _TRACEBACK], shows_traceback=shows_traceback)
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Who read our output is gone; the interpreter's own last flush must not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    let_go()
     sys.exit(code)
 
 
@@ -147,12 +144,17 @@ def _known(error: BaseException) -> BatcherError | None:
             "too many files are open to go on; raise `ulimit -n`, lower limits.concurrency or "
             "close other programs, then run the same command again: it goes on where it stopped."
         )
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return StorageError(
+            f"something could not be written ({error.strerror}); free some space, then run the "
+            "same command again: it goes on where it stopped."
+        )
     inside = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
     return next((found for each in inside if (found := _known(each))), None)
 
 
 def _say(error: BatcherError) -> int:
-    print(f"batcher: {Redactor().clean_text(str(error))}", file=sys.stderr)
+    say(f"batcher: {Redactor().clean_text(str(error))}")
     return int(error.exit_code)
 
 
@@ -162,7 +164,7 @@ def _confess(error: Exception, *, shows_traceback: bool) -> int:
     what = f"{type(error).__name__}: {error}".splitlines()[0][:200]
     where = f"here is where it happened:\n{text}" if shows_traceback else _kept(text)
     message = f"batcher: This is a bug in batcher {__version__} ({what}); {where}"
-    print(Redactor().clean_text(message).rstrip(), file=sys.stderr)
+    say(Redactor().clean_text(message).rstrip())
     return BUG_EXIT_CODE
 
 

@@ -59,6 +59,41 @@ def test_a_run_out_of_file_descriptors_ends_with_its_table(tmp_path: Path) -> No
     assert len((tmp_path / "out" / "results.jsonl").read_bytes().splitlines()) == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("flags", [[], ["--quiet"]])
+def test_a_run_outlives_a_full_disk_under_its_screen(tmp_path: Path, flags: list[str]) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_bytes(b'{"prompt": "Hello"}\n')
+    command = ["run", str(prompts), "-o", str(tmp_path / "out"), "-p", "simulated", "-m", "m"]
+
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "batcher", *command, *flags],
+            stdout=full,
+            stderr=full,
+            check=False,
+        )
+
+    assert ended.returncode == 0
+    assert len((tmp_path / "out" / "results.jsonl").read_bytes().splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_what_cannot_be_printed_ends_a_command_with_the_code_of_a_full_disk() -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "batcher", "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert ended.returncode == 4
+    assert "could not be written" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_what_looks_like_markup_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     """A directory may be called anything, and closing tags of nothing must not end a run."""
     Screen(show=True).print("Going on in runs/[/x] [red] :smile:")
