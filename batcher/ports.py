@@ -115,12 +115,15 @@ class RateController(Protocol):
         """Give the ticket back, once, with what was learnt; returns changes worth telling."""
         ...
 
-    def pace_per_s(self, *, now: float) -> float | None:
-        """Requests a second sent of a quota that holds us back; None while none does."""
+    def pace(self, *, now: float) -> Sequence[float] | None:
+        """What we take of a quota that holds us back; None while none does.
+
+        Requests, input tokens, output tokens and all tokens, each a second.
+        """
         ...
 
-    def share(self, others_per_s: Sequence[float], *, now: float) -> Iterable[Event]:
-        """Others who say so use the quota too, at these rates; returns changes worth telling.
+    def share(self, others: Sequence[Sequence[float]], *, now: float) -> Iterable[Event]:
+        """Others who say so use the quota too, each at such a pace; returns changes worth telling.
 
         To be called once a second; all who share move towards equal shares at once.
         """
@@ -162,8 +165,10 @@ class Journal(Protocol):
 class NoticeBoard(Protocol):
     """Where runs that may share quotas tell each other how fast they send; never raises."""
 
-    def exchange(self, quotas: Sequence[str], per_s: float | None) -> Sequence[float]:
-        """Say our rate of these quotas, None for none that matters; returns the others' rates."""
+    def exchange(
+        self, quotas: Sequence[str], pace: Sequence[float] | None
+    ) -> Sequence[Sequence[float]]:
+        """Say what we take of these quotas, None for nothing of note; returns what others do."""
         ...
 
     def close(self) -> None:

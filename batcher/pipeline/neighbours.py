@@ -5,7 +5,6 @@ so: once a second each says what it sends and moves towards the mean of what all
 """
 
 import asyncio
-import math
 from collections.abc import Callable, Mapping
 
 from batcher import clock
@@ -55,7 +54,6 @@ class Neighbours:
         for aliases, controller in self._keyring.scopes():
             known = (self._values[alias] for alias in aliases if alias in self._values)
             quotas = sorted({secret.digest(self._about) for secret in known})
-            per_s = controller.pace_per_s(now=now)
-            others = self._board.exchange(quotas, per_s)
-            for event in controller.share([rate for rate in others if rate < math.inf], now=now):
+            others = self._board.exchange(quotas, controller.pace(now=now))
+            for event in controller.share(others, now=now):
                 self._emit(event)

@@ -68,7 +68,7 @@ class Limiter:
         self._paused_until = -math.inf
         self._held_at = -math.inf  # when a quota last made us wait
         self._last_look = (-math.inf, 0.0, 0.0)  # when, admitted by then, requests a second
-        self._sharers = 0  # others known to use the quota
+        self._sharers = 1  # runs known to use the quota, ours included
         self._reviewed = _REVIEW
         self._speed: tuple[float, float, float] = (0.0, 0.0, 0.0)  # when, how many, per second
         for bucket, limit in (stated or {}).items():
@@ -159,36 +159,39 @@ class Limiter:
 
     # -- others on the same quota
 
-    def pace_per_s(self, *, now: float) -> float | None:
-        """Requests a second we send of a quota that holds us back; None while none does."""
-        tracker = self._tracker
+    def pace(self, *, now: float) -> Sequence[float] | None:
+        """What we take of a quota that holds us back, a second; None while none does."""
         if now - self._held_at > _HELD_S:
             return None
-        if not tracker.is_on:
-            return self._last_look[2]
-        return tracker.rate / max(1e-9, self._estimate.mean[tracker.unit])
+        mean, tracker = self._estimate.mean, self._tracker
+        per_s = self._last_look[2]
+        if tracker.is_on:
+            per_s = tracker.rate / max(_LEAST, mean[tracker.unit])
+        return [per_s * amount for amount in mean]
 
-    def share(self, others_per_s: Sequence[float], *, now: float) -> Iterable[Event]:
-        """Others who say so use the quota too, at these rates; move towards equal shares."""
+    def share(self, others: Sequence[Sequence[float]], *, now: float) -> Iterable[Event]:
+        """Others who say so use the quota too; move towards equal shares."""
         at, sent, flow = self._last_look
         if now > at:
             flow += _FLOW_GAIN * ((self._admitted[0] - sent) / (now - at) - flow)
             self._last_look = (now, self._admitted[0], flow)
-        tracker, own = self._tracker, self.pace_per_s(now=now)
-        count = len(others_per_s) if own is not None else 0
-        share = ((own or 0.0) + sum(others_per_s)) / (1 + count)
+        tracker, own, mean = self._tracker, self.pace(now=now), self._estimate.mean
+        all_of_us = [own, *(one for one in others if len(one) == len(mean))] if own else []
+        count = max(1, len(all_of_us))
+        fair = [sum(amounts) / count for amounts in zip(*all_of_us, strict=True)] or mean
         for dimension in self._known:
-            dimension.share(1 + count, flow / share if count else 1.0)
-        if count and tracker.is_on:
-            tracker.lean(share * self._estimate.mean[tracker.unit], now)
-        else:
+            index = dimension.index
+            dimension.share(count, flow * mean[index] / max(_LEAST, fair[index]))
+        if count == 1:
             tracker.alone()
+        elif tracker.is_on:
+            tracker.lean(fair[tracker.unit])
         was, self._sharers = self._sharers, count
         if count == was:
             return ()
-        if not count:
+        if count == 1:
             return (self._changed("no other run shares this quota now"),)
-        return (self._changed(f"runs on this machine that share this quota: {1 + count}"),)
+        return (self._changed(f"runs on this machine that share this quota: {count}"),)
 
     # -- answers
 

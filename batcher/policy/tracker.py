@@ -616,7 +616,7 @@ class Tracker:
         self._level = min(left, 0.0) if self._fit is None else left + self._fit.least
         self._at = now
 
-    def lean(self, share: float, now: float) -> None:
+    def lean(self, share: float) -> None:
         """Others on this quota are known, and an equal share of it is that many units a second.
 
         All who share move towards it at once, so that what they send together stays the same.
@@ -628,7 +628,7 @@ class Tracker:
         self._spacing = None
         self.rate = min(self.ceiling, own + _LEAN * (share - own))
         for mark in self._marks:  # as if our part had always been this
-            mark.total[self.unit] -= (self.rate - own) * max(0.0, now - mark.sent)
+            mark.total[self.unit] -= (self.rate - own) * max(0.0, self._at - mark.sent)
 
     def alone(self) -> None:
         """Nobody else on this quota is known any more."""

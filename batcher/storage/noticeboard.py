@@ -1,10 +1,11 @@
 """Where the runs of one user on one machine tell each other how fast they send.
 
 A file for each run and quota, in a folder that is the user's own and does not outlive the
-machine's uptime. It holds a number; its name is a digest that nobody can turn back into a
+machine's uptime. It holds a few numbers; its name is a digest that nobody can turn back into a
 key. Nothing depends on it: a run that cannot read or write it is a run that knows of nobody.
 """
 
+import math
 import os
 import secrets
 import stat
@@ -31,22 +32,24 @@ class NoticeBoard:
         self._me = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._mine: set[Path] = set()
 
-    def exchange(self, quotas: Sequence[str], per_s: float | None) -> Sequence[float]:
-        """Tell the others our rate, and hear theirs.
+    def exchange(
+        self, quotas: Sequence[str], pace: Sequence[float] | None
+    ) -> Sequence[Sequence[float]]:
+        """Tell the others what we take a second, and hear what they do.
 
         Args:
             quotas: Names of the quotas that are meant, one for each key.
-            per_s: Requests a second we send of them; None while they do not hold us back.
+            pace: What we take of them, amounts a second; None while they do not hold us back.
 
         Returns:
-            The rates of the others who are held back by any of these quotas.
+            The paces of the others who are held back by any of these quotas.
         """
-        heard: dict[str, float] = {}
+        heard: dict[str, Sequence[float]] = {}
         with suppress(OSError):
             if not _is_ours(self._folder):
                 return []
             for quota in quotas:
-                self._tell(self._folder / quota, per_s)
+                self._tell(self._folder / quota, pace)
                 heard.update(self._hear(self._folder / quota))
         return list(heard.values())
 
@@ -59,17 +62,17 @@ class NoticeBoard:
                 note.parent.rmdir()
         self._mine.clear()
 
-    def _tell(self, place: Path, per_s: float | None) -> None:
+    def _tell(self, place: Path, pace: Sequence[float] | None) -> None:
         note = place / self._me
-        if per_s is None:
+        if pace is None:
             note.unlink(missing_ok=True)
             return
         place.mkdir(mode=0o700, exist_ok=True)
         self._mine.add(note)
-        note.write_text(f"{per_s:.6g}\n")
+        note.write_text(" ".join(f"{amount:.6g}" for amount in pace) + "\n")
 
-    def _hear(self, place: Path) -> Mapping[str, float]:
-        heard: dict[str, float] = {}
+    def _hear(self, place: Path) -> Mapping[str, Sequence[float]]:
+        heard: dict[str, Sequence[float]] = {}
         with suppress(FileNotFoundError):
             for note in place.iterdir():
                 if note.name == self._me:
@@ -78,8 +81,10 @@ class NoticeBoard:
                     age_s = clock.epoch() - note.stat().st_mtime
                     if age_s > _LITTER_S:
                         note.unlink()
-                    elif age_s <= _STALE_S and (per_s := float(note.read_text())) > 0.0:
-                        heard[note.name] = per_s
+                    elif age_s <= _STALE_S:
+                        pace = [float(amount) for amount in note.read_text().split()]
+                        if pace and all(0.0 <= amount < math.inf for amount in pace):
+                            heard[note.name] = pace
         return heard
 
 

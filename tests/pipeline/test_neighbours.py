@@ -16,12 +16,14 @@ from batcher.secret import Secret
 class Board:
     """Always has the same others on it; implements ports.NoticeBoard."""
 
-    def __init__(self, others: Sequence[float]) -> None:
+    def __init__(self, others: Sequence[Sequence[float]]) -> None:
         self.others = others
         self.asked: list[Sequence[str]] = []
         self.is_closed = False
 
-    def exchange(self, quotas: Sequence[str], per_s: float | None) -> Sequence[float]:
+    def exchange(
+        self, quotas: Sequence[str], pace: Sequence[float] | None
+    ) -> Sequence[Sequence[float]]:
         self.asked.append(quotas)
         return self.others
 
@@ -52,7 +54,9 @@ async def test_every_key_of_a_scope_names_a_quota() -> None:
 async def test_a_run_its_quota_does_not_hold_back_shares_with_nobody() -> None:
     events: list[Event] = []
 
-    await for_a_moment(neighbours(Board([9.0]), events, {"a": Secret("sk-one-one")}))
+    await for_a_moment(
+        neighbours(Board([[9.0, 900.0, 90.0, 990.0]]), events, {"a": Secret("sk-one-one")})
+    )
 
     assert not [event for event in events if isinstance(event, LimitChanged)]
 

@@ -35,10 +35,10 @@ class Pace:
     def settle(self, ticket: object, feedback: Feedback, *, now: float) -> Iterable[Event]:
         return ()
 
-    def pace_per_s(self, *, now: float) -> float | None:
+    def pace(self, *, now: float) -> Sequence[float] | None:
         return None
 
-    def share(self, others_per_s: Sequence[float], *, now: float) -> Iterable[Event]:
+    def share(self, others: Sequence[Sequence[float]], *, now: float) -> Iterable[Event]:
         return ()
 
 

@@ -235,7 +235,7 @@ def _in_flight(ours: Client) -> float:
 def _tell(world: World, pair: list[Client]) -> None:
     """Every second, each twin hears at what rate the other one sends."""
     limiters = [one.limiters[0] for one in pair]
-    paces = [limiter.pace_per_s(now=world.now) for limiter in limiters]
+    paces = [limiter.pace(now=world.now) for limiter in limiters]
     for limiter, other in zip(limiters, reversed(paces), strict=True):
         limiter.share([] if other is None else [other], now=world.now)
     world.after(1.0, _tell, world, pair)

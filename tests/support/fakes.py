@@ -165,10 +165,10 @@ class Unlimited:
         self.feedback.append(feedback)
         return ()
 
-    def pace_per_s(self, *, now: float) -> float | None:
+    def pace(self, *, now: float) -> Sequence[float] | None:
         return None
 
-    def share(self, others_per_s: Sequence[float], *, now: float) -> Iterable[Event]:
+    def share(self, others: Sequence[Sequence[float]], *, now: float) -> Iterable[Event]:
         return ()
 
 
