@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from batcher import clock, kept, logs
 from batcher.build import Target
-from batcher.errors import Exit, StorageError
+from batcher.errors import Exit, InputError, StorageError
 from batcher.job import Job
 from batcher.opening import TakenUp, set_free, take_up
 from batcher.policy.help import hint
@@ -39,6 +39,7 @@ from batcher.storage.rows import FileSource, SpooledSource, count_rows, identity
 _STATUS: Mapping[int, RunStatus] = {
     Exit.OK: "finished",
     Exit.ROWS_FAILED: "finished",
+    Exit.USAGE: "interrupted",  # the input could not be read to its end
     Exit.INTERRUPTED: "interrupted",
     Exit.TERMINATED: "interrupted",
 }
@@ -170,7 +171,8 @@ class OutputDirectory:
         path = self._input_file()
         if path is None:
             return
-        self.total_rows = await asyncio.to_thread(self._count, path)
+        with suppress(InputError):  # the run meets what is wrong with it, and says so
+            self.total_rows = await asyncio.to_thread(self._count, path)
         found = self._manifest.input if self._manifest is not None else None
         if found is not None and found.get("sha256") is None:
             stopped = False
@@ -181,10 +183,11 @@ class OutputDirectory:
             self._update(input=whole)
 
     def waiting(self) -> int:
-        """Rows of the input without a record; 0 where the input was never counted."""
+        """Rows of the input without a record; 0 where the input could not be counted."""
         path = self._input_file()
         if self.total_rows is None and path is not None:
-            self.total_rows = self._count(path)
+            with suppress(InputError):
+                self.total_rows = self._count(path)
         return max(0, (self.total_rows or 0) - self.ledger.settled)
 
     @property

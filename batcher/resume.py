@@ -82,7 +82,11 @@ class Found:
 
 
 def made_rows(
-    asked: Asked, *, complete: bool = True, only: Container[int] | None = None
+    asked: Asked,
+    *,
+    complete: bool = True,
+    only: Container[int] | None = None,
+    last: int | None = None,
 ) -> Iterator[Call | Outcome]:
     """What each row of the input becomes, in order.
 
@@ -90,11 +94,14 @@ def made_rows(
         asked: The input, and how its rows are asked.
         complete: Whether a last line without its line end counts.
         only: Lines to take; the others are not even parsed.
+        last: The line at which to stop reading; what lies behind it may be damaged.
     """
     for number, raw in chosen_lines(asked.source, asked.choice, complete=complete):
         if only is None or number in only:
             row: Row = too_long(number, MAX_LINE_BYTES) if raw is None else parse(number, raw)
             yield asked.intake.call(row)
+        if number == last:
+            return
 
 
 def settle_differences(
@@ -119,13 +126,15 @@ def settle_differences(
         return found
     if way is Way.ACCEPT:
         if not found.is_same and ledger.settled:
-            rows = _compare(directory, old, asked, requests=False)
+            rows = _compare(directory, old, asked, last=ledger.max_line, requests=False)
             if rows.misplaced:
                 raise _refusal(directory, replace(found, rows=rows), asked, way=way)
         return found
     can_tell = not found.settings and not (old is not None and old.mixed)
     if found.verdict in {"changed", "unknown"} and ledger.settled:
-        found = replace(found, rows=_compare(directory, old, asked, requests=can_tell))
+        found = replace(
+            found, rows=_compare(directory, old, asked, last=ledger.max_line, requests=can_tell)
+        )
     rows_differ = found.rows is not None and (found.rows.count > 0 or not can_tell)
     if found.settings or rows_differ:
         raise _refusal(directory, found, asked, way=way)
@@ -166,10 +175,12 @@ def _refuse_other_kind(directory: Path, old: Manifest | None, asked: Asked) -> N
     )
 
 
-def _compare(directory: Path, old: Manifest | None, asked: Asked, *, requests: bool) -> Differences:
+def _compare(
+    directory: Path, old: Manifest | None, asked: Asked, *, last: int, requests: bool
+) -> Differences:
     recorded = Recorded(directory)
     complete = old is None or old.complete or not asked.is_streamed
-    made = made_rows(asked, complete=complete, only=recorded)
+    made = made_rows(asked, complete=complete, only=recorded, last=last)
     return recorded.differences(made, requests=requests)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from batcher.errors import InputError
 from batcher.storage.blocks import blocks, is_packed, opened
 
 _CHUNK = 1 << 20
@@ -101,6 +102,10 @@ def _ends_a_line(path: Path, size: int) -> bool:
 
 
 def _packed_text_ends_a_line(path: Path, size: int) -> bool:
+    """Whether the first `size` packed bytes are whole and end a line.
+
+    They are not whole where the file was cut, or still being written, when the run began.
+    """
     last = b""
     with opened(path) as read:
 
@@ -110,6 +115,9 @@ def _packed_text_ends_a_line(path: Path, size: int) -> bool:
             size -= len(chunk)
             return chunk
 
-        for block in blocks(read_old, str(path)):
-            last = block
+        try:
+            for block in blocks(read_old, str(path)):
+                last = block
+        except InputError:
+            return False
     return last.endswith(b"\n")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -194,6 +195,33 @@ class TestOtherRows:
         assert bench.requests == 15
         each_row_once(bench.out, 15)
         verified(bench.out)
+
+    def test_a_packed_file_is_gone_on_with_as_it_becomes_whole(
+        self, start: Callable[[int], Bench]
+    ) -> None:
+        """It was cut, or somebody was still writing it, when the run began."""
+        bench = start(21)
+        rows = bench.prompts.read_bytes().splitlines(keepends=True)
+        packer = zlib.compressobj(wbits=31)
+        parts = [
+            packer.compress(b"".join(rows[first : first + 7])) + packer.flush(zlib.Z_SYNC_FLUSH)
+            for first in (0, 7, 14)
+        ]
+        parts[-1] += packer.flush()
+        bench.prompts = bench.prompts.with_name("rows.jsonl.gz")
+        ends, said, verified_as = [], [], []
+        for count in (1, 2, 3):
+            bench.prompts.write_bytes(b"".join(parts[:count]))
+            ended = bench.run()
+            ends.append((ended.returncode, bench.run_json["status"], len(records(bench.out))))
+            said.append("ends in the middle" in ended.stderr)
+            verified_as.append(batcher("verify", str(bench.out)).returncode)
+
+        assert ends == [(2, "interrupted", 7), (2, "interrupted", 14), (0, "finished", len(rows))]
+        assert said == [True, True, False]
+        assert verified_as == [2, 2, 0]
+        assert bench.requests == len(rows)
+        each_row_once(bench.out, len(rows))
 
     def test_an_edited_row_is_refused_by_its_line(self, bench: Bench) -> None:
         rows = rows_of(bench.prompts)

@@ -1,8 +1,10 @@
 import gzip
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from batcher.errors import InputError
 from batcher.storage.rows import changed, identity
@@ -97,6 +99,19 @@ def test_a_packed_file_may_grow_by_a_member_that_begins_a_line(
     path.write_bytes(gzip.compress(old) + gzip.compress(OLD))
 
     assert changed(known, path) == verdict
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_a_packed_file_that_was_cut_and_is_whole_now_has_changed(
+    path: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    """What it held when it was cut cannot be told any more, so its rows are to be compared."""
+    whole = pack(OLD)
+    path.write_bytes(whole[: len(whole) // 2])
+    known = identity(path)
+    path.write_bytes(whole)
+
+    assert changed(known, path) == "changed"
 
 
 def test_a_missing_input_is_named(path: Path) -> None:
