@@ -32,6 +32,11 @@ class RowReader:
         """Whether no further line can be chosen."""
         return self._picker is not None and self._picker.is_done
 
+    @property
+    def holds(self) -> bool:
+        """Whether the text so far ends without a line end."""
+        return self._cutter.holds
+
     def feed(self, block: bytes) -> Iterator[Row]:
         """Rows of the lines that this block completes."""
         if self._picker is not None:

@@ -41,8 +41,6 @@ class SpooledSource:
 
     Attributes:
         complete: Whether the copy holds the whole input: its end has been seen.
-        is_short: Whether the rows ended although the end of the input has not been seen,
-            because no stream was supplied to go on with.
     """
 
     def __init__(
@@ -75,7 +73,6 @@ class SpooledSource:
         if self._choice.sample is not None:
             raise InputError(f"a sample cannot be taken of {name}; write it to a file first")
         self.complete = complete
-        self.is_short = False
         self._stream = stream
         self._path = spool_path
         self._name = name
@@ -87,7 +84,8 @@ class SpooledSource:
 
         Raises:
             InputError: The stream cannot be read, is no text, is not the one the copy was made
-                of, or the iterable raised; the rows before were yielded.
+                of, or the iterable raised; or the end of the input has never been seen, and no
+                stream was supplied to go on with. The rows before were yielded.
             StorageError: The copy cannot be written.
         """
         picker = None if self._choice.is_all else Picker(self._choice)
@@ -109,10 +107,10 @@ class SpooledSource:
                     feed.close()
             await asyncio.to_thread(copy.sync)
             self.complete = self.complete or incoming.came or not copy.size
-            self.is_short = not self.complete
-            if self.complete:  # else the end of the last line may be still to come
-                for row in reader.end():
-                    yield row
+            if not self.complete:  # the end of the last line may be still to come
+                raise self._short(torn=reader.holds)
+            for row in reader.end():
+                yield row
         finally:
             copy.close()
 
@@ -135,6 +133,15 @@ class SpooledSource:
                     yield old
         except OSError as fault:
             raise storage_error(self._path, "read", fault) from fault
+
+    def _short(self, *, torn: bool) -> InputError:
+        last = "in the middle of a line" if torn else "before the end of the input was seen"
+        return InputError(
+            f"{self._name} gave nothing to go on with, and {self._path}, the copy of what came "
+            f"earlier, ends {last}. Its whole rows are taken; rows behind them may be missing. "
+            f"Supply that input again to go on, or, if there is no more of it, the copy itself "
+            f"(< {self._path})"
+        )
 
     def _other_input(self, old: bytes, new: bytes, lines: int) -> InputError:
         pairs = enumerate(zip(old, new, strict=False))

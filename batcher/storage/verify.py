@@ -129,6 +129,11 @@ def verify(
             report.missing.note(str(line))
     if manifest is not None:
         _compare_with(manifest, path, report)
+    if not complete and (choice.limit is None or report.rows < choice.limit):
+        report.disagreements.append(
+            f"the end of the input has never been seen: rows behind those of its copy {path} may "
+            "be missing; supply that input again, or the copy itself if there is no more of it"
+        )
     return report
 
 

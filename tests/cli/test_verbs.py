@@ -155,6 +155,25 @@ class TestRun:
         assert done.returncode == 0, done.stderr
         assert (here / "out/results.jsonl").read_bytes().count(b"\n") == 1
 
+    def test_a_pipe_whose_end_was_never_seen_is_not_finished(self, here):
+        """The copy may lack rows, so an empty input is no proof that there are none."""
+        words = [sys.executable, "-m", "batcher", "run", "-", "-p", "simulated", "-o", "out", *FAST]
+        rows = b'{"prompt": "one"}\n{"prompt": "two"}\n{"prompt": "thr'
+        first = subprocess.run([*words, "--limit", "1"], input=rows, check=False)
+        (here / "out/input.jsonl").write_bytes(rows)
+        alone = subprocess.run(words, input=b"", capture_output=True, check=False)
+        verified = subprocess.run(
+            [*words[:3], "verify", "out"], capture_output=True, text=True, check=False
+        )
+
+        said = " ".join(alone.stderr.decode().split())
+        assert (first.returncode, alone.returncode, verified.returncode) == (0, 2, 1)
+        assert "ends in the middle of a line" in said
+        assert "Supply that input again" in said
+        assert orjson.loads((here / "out/run.json").read_bytes())["status"] == "interrupted"
+        assert (here / "out/results.jsonl").read_bytes().count(b"\n") == 2
+        assert "has never been seen" in verified.stderr
+
     def test_a_terminal_as_input_is_refused(self, here, capsys, monkeypatch):
         monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
 

@@ -98,7 +98,6 @@ async def test_the_copy_is_the_input_byte_for_byte(tmp_path: Path) -> None:
     assert lines == list(range(1, 1002))
     assert (tmp_path / "spool").read_bytes() == TEXT + b'{"last":1}'
     assert source.complete
-    assert not source.is_short
 
 
 async def test_every_row_is_in_the_copy_before_it_is_given(tmp_path: Path) -> None:
@@ -153,10 +152,25 @@ async def test_without_the_stream_the_copy_serves_but_not_its_torn_line(
     source = SpooledSource(stream, spool)
     lines, error = await taken(source)
 
-    assert error is None
     assert lines == list(range(1, whole + 1))
-    assert source.is_short
+    assert isinstance(error, InputError)
+    assert "ends in the middle of a line" in str(error)
     assert not source.complete
+
+
+async def test_without_the_stream_even_whole_lines_may_not_be_all(tmp_path: Path) -> None:
+    """The copy, supplied as the stream, says that there is no more of it."""
+    spool = tmp_path / "spool"
+    spool.write_bytes(TEXT)
+
+    alone, error = await taken(SpooledSource(None, spool))
+    source = SpooledSource(io.BytesIO(TEXT), spool)
+    again, nothing = await taken(source)
+
+    assert alone == again == list(range(1, 1001))
+    assert "before the end of the input was seen" in str(error)
+    assert nothing is None
+    assert source.complete
 
 
 async def test_a_whole_copy_needs_no_stream(tmp_path: Path) -> None:
@@ -167,7 +181,6 @@ async def test_a_whole_copy_needs_no_stream(tmp_path: Path) -> None:
 
     assert len(lines) == 1001
     assert source.complete
-    assert not source.is_short
 
 
 @pytest.mark.real_time

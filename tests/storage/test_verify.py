@@ -175,9 +175,23 @@ def test_the_copy_of_a_stream_is_the_input(directory: Path) -> None:
 
     assert torn.rows == 6
     assert [each.split(":")[0] for each in torn.sentences()] == [
-        "records that belong to no row of the input"
+        "records that belong to no row of the input",
+        "the end of the input has never been seen",
     ]
     assert whole.ok
+
+
+def test_a_limit_that_was_reached_needs_no_end_of_the_stream(directory: Path) -> None:
+    (directory.parent / "in.jsonl").rename(directory / "input.jsonl")
+    put(directory, RESULTS, [x for x in lines(directory, RESULTS) if b'"line":8' not in x])
+
+    def sentences(limit: int) -> list[str]:
+        choice = Choice(limit=limit).settings()
+        manifests.write(directory, Manifest(batcher="1", complete=False, choice=choice))
+        return checked(directory).sentences()
+
+    assert sentences(6) == []
+    assert "never been seen" in sentences(7)[0]
 
 
 def test_without_an_input_nothing_can_be_proved(directory: Path) -> None:
