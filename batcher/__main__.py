@@ -1,6 +1,6 @@
 """`python -m batcher` is the command `batcher`."""
 
-from batcher.cli.main import main
+from batcher.cli.start import main
 
 if __name__ == "__main__":
     main()

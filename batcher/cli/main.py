@@ -16,6 +16,7 @@ import typer
 
 from batcher.cli import check, rehearse, retry_failed, run, simulate, try_one, verify
 from batcher.cli.ending import let_go, say
+from batcher.cli.streams import open_streams
 from batcher.errors import BatcherError, Exit, StorageError
 from batcher.secret import Redactor
 from batcher.version import __version__
@@ -111,6 +112,8 @@ def main(words: Sequence[str] | None = None) -> None:
     Args:
         words: What follows the command's name; None: what the process was started with.
     """
+    if words is None:
+        open_streams()
     given = list(sys.argv[1:] if words is None else words)
     shows_traceback = _TRACEBACK in given
     code = _run([word for word in given if word != _TRACEBACK], shows_traceback=shows_traceback)
@@ -177,7 +180,3 @@ def _kept(text: str) -> str:
     except OSError:
         return f"run it again with {_TRACEBACK} and report what it shows"
     return f"please report it with {file.name}"
-
-
-if __name__ == "__main__":
-    main()

@@ -66,7 +66,7 @@ async def drive(run: Run, *, on_hangup: Callable[[], None] = lambda: None) -> No
     """
     loop = asyncio.get_running_loop()
     hangup = getattr(signal, "SIGHUP", None)
-    installed: list[signal.Signals] = []
+    before: dict[signal.Signals, Any] = {}
 
     def on_signal(number: signal.Signals) -> None:
         if run.exit_code is None:
@@ -79,20 +79,22 @@ async def drive(run: Run, *, on_hangup: Callable[[], None] = lambda: None) -> No
         run.read_keys_again()
 
     if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in (*_SIGNALS, hangup) if number}
         for number in _SIGNALS:
             loop.add_signal_handler(number, on_signal, number)
-            installed.append(number)
         if hangup is not None:
             loop.add_signal_handler(hangup, hang_up)
-            installed.append(hangup)
     _allow_many_files()
     try:
         await run.go()
     except BaseExceptionGroup as group:
         raise _first(group) from group
     finally:
-        for number in installed:
+        for number, handler in before.items():
             loop.remove_signal_handler(number)
+            # Ctrl-C becomes KeyboardInterrupt again: what is left to do may take minutes.
+            if number is not signal.SIGINT and handler is not None:
+                signal.signal(number, handler)
 
 
 def _allow_many_files() -> None:

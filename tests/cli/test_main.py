@@ -157,7 +157,7 @@ class TestFaults:
     def test_a_reader_that_went_away_is_no_error(self):
         """`batcher --help | head -1` must not complain."""
         done = subprocess.run(
-            f"{sys.executable} -m batcher.cli.main run --help | true",
+            f"{sys.executable} -m batcher run --help | true",
             shell=True,
             check=False,
             capture_output=True,
