@@ -190,9 +190,10 @@ class Patience(_Section):
     @field_validator("deadline")
     @classmethod
     def _is_a_time_or_duration(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[\d.:hms ]+", value):
+        text = value.strip() if value is not None else None
+        if text is not None and not (TIME_OF_DAY.fullmatch(text) or DURATION.fullmatch(text)):
             raise ValueError(f"{value!r} is no deadline; write 06:00, or 90m, or 7h30m")
-        return value
+        return text
 
 
 class Key(_Section):
@@ -262,6 +263,11 @@ class Key(_Section):
 
 
 KEY_SOURCES = ("env", "file", "command", "aws-secretsmanager")
+TIME_OF_DAY = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
+DURATION = re.compile(
+    r"(?=\d)(?:(\d{1,9}(?:\.\d+)?)h)?\s*(?:(\d{1,9}(?:\.\d+)?)m)?\s*(?:(\d{1,9}(?:\.\d+)?)s?)?",
+    re.ASCII,
+)
 WINDOW = re.compile(r"((?:[01]?\d|2[0-3]):[0-5]\d)-((?:[01]?\d|2[0-3]):[0-5]\d|24:00)")
 
 

@@ -1,10 +1,8 @@
 """When a run must be over: a time of day or a duration, in the words of --deadline."""
 
-import re
 from datetime import datetime, timedelta
 
-_CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?")
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?\s*(?:(\d+(?:\.\d+)?)m)?\s*(?:(\d+(?:\.\d+)?)s?)?")
+from batcher.job import DURATION, TIME_OF_DAY
 
 
 def seconds_until(deadline: str, *, now: datetime) -> float:
@@ -18,14 +16,14 @@ def seconds_until(deadline: str, *, now: datetime) -> float:
         ValueError: It is neither; the message shows both forms.
     """
     text = deadline.strip()
-    if clock := _CLOCK.fullmatch(text):
+    if clock := TIME_OF_DAY.fullmatch(text):
         hour, minute, second = (int(part or 0) for part in clock.groups())
         due = now.replace(hour=hour, minute=minute, second=second, microsecond=0)
         if due <= now:
             due += timedelta(days=1)
         return (due - now).total_seconds()
-    duration = _DURATION.fullmatch(text)
-    if duration is None or not any(duration.groups()):
+    duration = DURATION.fullmatch(text)
+    if duration is None:
         raise ValueError(f"{deadline!r} is no deadline; write 06:00, or 90m, or 7h30m")
     hours, minutes, seconds = (float(part or 0) for part in duration.groups())
     return hours * 3600 + minutes * 60 + seconds
