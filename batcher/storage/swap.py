@@ -17,6 +17,7 @@ import orjson
 from batcher.errors import LockedError
 from batcher.storage.durable import DirectoryLock, write_atomic
 from batcher.storage.faults import storage_error
+from batcher.storage.quarantine import quarantine
 from batcher.storage.replace import sync_directory
 
 _MARK = ".swap.json"
@@ -92,13 +93,20 @@ def finish(directory: Path) -> None:
 
     Doing it twice is harmless. The directory's lock is the caller's affair.
 
+    A mark that cannot be read still says that the new files are whole, for nothing else writes
+    it; it goes to quarantine.jsonl, and all new files that are there take their places.
+
     Raises:
         StorageError: The files cannot be put in place.
     """
     mark = directory / _MARK
     try:
         if mark.exists():
-            _put_in_place(directory, orjson.loads(mark.read_bytes()))
+            names = _names(mark.read_bytes())
+            if names is None:
+                quarantine(directory, _MARK, 0, mark.read_bytes(), why="it is no list of files")
+                names = [path.name.removeprefix(_NEXT) for path in directory.glob(f"{_NEXT}*")]
+            _put_in_place(directory, names)
             sync_directory(directory)
             mark.unlink()
             sync_directory(directory)
@@ -118,6 +126,18 @@ def finish_if_idle(directory: Path) -> None:
         return
     with suppress(LockedError), DirectoryLock(directory):
         finish(directory)
+
+
+def _names(mark: bytes) -> list[str] | None:
+    """The files that a mark names, none of them outside of its directory; None when damaged."""
+    try:
+        found: object = orjson.loads(mark)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(found, list):
+        return None
+    names = [name for name in found if isinstance(name, str) and name and "/" not in name]
+    return names if len(names) == len(found) else None
 
 
 def _put_in_place(directory: Path, names: Iterable[str]) -> None:

@@ -1,5 +1,6 @@
 """Several files change together, at whatever moment the process is killed."""
 
+import base64
 from pathlib import Path
 
 import orjson
@@ -73,6 +74,27 @@ def test_a_kill_after_the_commit_is_completed(old: Path, moved: int) -> None:
     finish(old)
 
     assert content(old) == NEW
+
+
+@pytest.mark.parametrize("mark", [b"", b'["a.jso', b"{}", b'[1, "a.jsonl"]', b'["../a.jsonl"]'])
+@pytest.mark.parametrize("moved", [0, 2])
+def test_a_damaged_mark_is_kept_and_what_was_committed_is_completed(
+    old: Path, mark: bytes, moved: int
+) -> None:
+    for name in NAMES:
+        (old / f".next-{name}").write_bytes(b"new\n")
+    (old / ".swap.json").write_bytes(mark)
+    for name in NAMES[:moved]:
+        (old / f".next-{name}").rename(old / name)
+
+    finish(old)
+    finish(old)
+
+    (kept,) = (old / "quarantine.jsonl").read_bytes().splitlines()
+    record = orjson.loads(kept)
+    assert (record["file"], base64.b64decode(record["base64"])) == (".swap.json", mark)
+    assert {name: data for name, data in content(old).items() if name in NAMES} == NEW
+    assert not list(old.glob(".*"))
 
 
 def test_a_reader_completes_only_what_nobody_works_on(old: Path) -> None:
