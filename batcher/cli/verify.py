@@ -28,8 +28,9 @@ def verify(
         bool,
         typer.Option(
             "--repair",
-            help="Move torn and odd lines and second records to quarantine.jsonl, and records "
-            "into the file they belong to. Rows left without a record are asked by the next run.",
+            help="Move torn and odd lines, second records and those of no row to "
+            "quarantine.jsonl, and records into the file they belong to. Rows left without a "
+            "record are asked by the next run.",
         ),
     ] = False,
     input_path: Annotated[
@@ -52,17 +53,19 @@ def verify(
     from batcher.storage import manifest
     from batcher.storage.swap import finish_if_idle
     from batcher.storage.verify import repair as mend
+    from batcher.storage.verify import strays
     from batcher.storage.verify import verify as prove
 
     finish_if_idle(directory)
-    if repair:
-        typer.echo(f"{directory}: {_mended(mend(directory))}")
     found = manifest.read(directory)
     id_field = found.settings.get("input", {}).get("id_field") if found else None
 
     def name(row: Row) -> str:
         return row_name(row, id_field)
 
+    if repair:
+        stray = strays(directory, row_id=name, input_path=input_path)
+        typer.echo(f"{directory}: {_mended(mend(directory, stray=stray))}")
     report = prove(directory, row_id=name, input_path=input_path)
     if report.ok:
         typer.echo(f"{directory}: {_counted(report)}: every row has exactly one.")

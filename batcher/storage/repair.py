@@ -28,12 +28,18 @@ class Mended:
     moved: int = 0
 
 
-def repair(directory: Path) -> Mended:
+def repair(
+    directory: Path, *, stray: Callable[[int, str], str | None] = lambda _line, _id: None
+) -> Mended:
     """Leave one whole record per input line, each in its file, in the order they had.
 
-    Torn ends, lines that are no records and second records go to quarantine.jsonl; of two
-    records the first counts, and results.jsonl comes before failures.jsonl. Rows that are left
-    without a record are asked again by the next run. Takes the directory's lock.
+    Torn ends, lines that are no records, stray records and second ones go to quarantine.jsonl;
+    of two records the first counts, and results.jsonl comes before failures.jsonl. Rows that are
+    left without a record are asked again by the next run. Takes the directory's lock.
+
+    Args:
+        directory: The output directory.
+        stray: Why a record's line and id are of no row of the run; None when they are of one.
 
     Raises:
         LockedError: A run holds the directory.
@@ -42,31 +48,38 @@ def repair(directory: Path) -> Mended:
     with DirectoryLock(directory):
         tails = [repair_tail(directory / name) for name in (RESULTS, FAILURES)]
         mended = Mended(tails=[tail for tail in tails if tail])
-        if _is_untidy(directory):
+        if _is_untidy(directory, stray):
             with (
                 replacing(directory / FAILURES) as failures,
                 replacing(directory / RESULTS) as results,
             ):
-                _sort(directory, {RESULTS: results, FAILURES: failures}, mended)
+                _sort(directory, {RESULTS: results, FAILURES: failures}, mended, stray)
         _recount(directory)
     return mended
 
 
-def _is_untidy(directory: Path) -> bool:
+def _is_untidy(directory: Path, stray: Callable[[int, str], str | None]) -> bool:
     seen = Ledger()
     for name in (RESULTS, FAILURES):
         for each in inspect(directory / name):
             if each.why_odd or each.line in seen or each.home != name:
                 return True
+            if stray(each.line, each.id):
+                return True
             seen.add(each.line)
     return False
 
 
-def _sort(directory: Path, files: dict[str, Callable[[bytes], object]], mended: Mended) -> None:
+def _sort(
+    directory: Path,
+    files: dict[str, Callable[[bytes], object]],
+    mended: Mended,
+    stray: Callable[[int, str], str | None],
+) -> None:
     seen = Ledger()
     for name in (RESULTS, FAILURES):
         for each in inspect(directory / name):
-            why = each.why_odd
+            why = each.why_odd or stray(each.line, each.id)
             if why is None and each.line in seen:
                 why = f"a second record of line {each.line}"
             elif why is None and each.home != name:
@@ -94,6 +107,6 @@ def _recount(directory: Path) -> None:
         update |= {
             "status": "interrupted",
             "finished_at": None,
-            "reason": "repaired: some rows wait again",
+            "reason": "repaired: the same command goes on",
         }
     manifests.write(directory, manifest.model_copy(update=update))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from batcher.errors import InputError
 from batcher.records import Row
+from batcher.secret import MASK
 from batcher.storage import manifest as manifests
 from batcher.storage.choice import Choice
 from batcher.storage.inspect import Inspected, inspect
@@ -23,7 +24,7 @@ from batcher.storage.results import FAILURES, RESULTS
 from batcher.storage.rows import changed, chosen_lines
 from batcher.storage.spool import SPOOL
 
-__all__ = ["Findings", "Mended", "Report", "repair", "verify"]
+__all__ = ["Findings", "Mended", "Report", "repair", "strays", "verify"]
 
 _EXAMPLES = 20
 _HASH = (1 << 64) - 1
@@ -52,24 +53,28 @@ class Report:
         counts: Records by status.
         finished: Whether run.json says that every row had its record.
         missing: Input lines without a record: still waiting, or lost when finished.
+        added: Input lines that a finished run did not have yet.
         repeated: Second records of a line.
         strangers: Records of lines that the input does not have.
         mismatched: Records whose id is not that of their input line.
         odd: Lines of the files that are no records.
         misplaced: Records in the wrong one of the two files.
         disagreements: Sentences on what run.json, the input and the files say differently.
+        is_known: Whether the input is the run's own, so that `repair` may go by it.
     """
 
     rows: int = 0
     counts: Mapping[str, int] = field(default_factory=dict)
     finished: bool = False
     missing: Findings = field(default_factory=Findings)
+    added: Findings = field(default_factory=Findings)
     repeated: Findings = field(default_factory=Findings)
     strangers: Findings = field(default_factory=Findings)
     mismatched: Findings = field(default_factory=Findings)
     odd: Findings = field(default_factory=Findings)
     misplaced: Findings = field(default_factory=Findings)
     disagreements: list[str] = field(default_factory=list)
+    is_known: bool = False
 
     @property
     def ok(self) -> bool:
@@ -79,16 +84,18 @@ class Report:
     @property
     def waiting(self) -> int:
         """Rows that the next run will ask for."""
-        return 0 if self.finished else self.missing.count
+        return self.added.count + (0 if self.finished else self.missing.count)
 
     def sentences(self) -> list[str]:
         """What is wrong, for a person; none when all is well."""
         missing = "whose record is lost" if self.finished else "that wait for the next run"
+        moves = ", which --repair moves away" if self.is_known else ""
         kinds = (
             (self.missing, f"input lines {missing}"),
+            (self.added, "input lines added to a finished run, that wait for the next run"),
             (self.repeated, "second records of a row, which --repair moves away"),
-            (self.strangers, "records that belong to no row of the input"),
-            (self.mismatched, "records whose id is not that of their input row"),
+            (self.strangers, f"records that belong to no row of the input{moves}"),
+            (self.mismatched, f"records whose id is not that of their input row{moves}"),
             (self.odd, "lines that are no records, which --repair moves away"),
             (self.misplaced, "records in the wrong file, which --repair moves"),
         )
@@ -122,19 +129,84 @@ def verify(
     report = Report(finished=manifest is not None and manifest.status == "finished")
     complete = manifest is None or manifest.complete or path != directory / SPOOL
     expected = _expected(path, choice, row_id, complete=complete)
-    report.rows = len(expected) - expected.count(0)
     seen = _compare(directory, expected, report)
-    for line, name in enumerate(expected):
-        if name and not seen[line]:
-            report.missing.note(str(line))
+    _note_missing(expected, seen, manifest, report)
     if manifest is not None:
-        _compare_with(manifest, path, report)
+        report.is_known, is_changed = _is_known(manifest, path, choice)
+        _compare_with(manifest, path, report, is_changed=is_changed)
     if not complete and (choice.limit is None or report.rows < choice.limit):
         report.disagreements.append(
             f"the end of the input has never been seen: rows behind those of its copy {path} may "
             "be missing; supply that input again, or the copy itself if there is no more of it"
         )
     return report
+
+
+def strays(
+    directory: Path, *, row_id: Callable[[Row], str], input_path: Path | None = None
+) -> Callable[[int, str], str | None]:
+    """What says of a record's line and id why they are of no row of the run; None for the others.
+
+    Nothing is said of any record where the input is not known to be the one of the run: it may
+    be the input that is wrong. Blocking: reads the input.
+
+    Args:
+        directory: The output directory.
+        row_id: The id that a run gives an input row, also one with a problem.
+        input_path: The input; left out, the one run.json names, or the copy of a stream.
+
+    Raises:
+        StorageError: run.json cannot be read.
+    """
+    manifest = manifests.read(directory)
+    if manifest is None:
+        return _no_stray
+    choice = Choice.from_settings(manifest.choice)
+    try:
+        path = input_path or _input_of(directory, manifest)
+        is_known, _ = _is_known(manifest, path, choice)
+        if not is_known:
+            return _no_stray
+        expected = _expected(path, choice, row_id, complete=True)
+    except InputError:
+        return _no_stray
+
+    def why(line: int, name: str) -> str | None:
+        if line >= len(expected) or not expected[line]:
+            return f"line {line} is no row of the input"
+        if expected[line] == _hash(name) or MASK in name:  # a secret was hidden in the id
+            return None
+        return f"its id is not that of line {line}"
+
+    return why
+
+
+def _no_stray(_line: int, _name: str) -> str | None:
+    return None
+
+
+def _is_known(manifest: Manifest, path: Path, choice: Choice) -> tuple[bool, bool]:
+    """Whether an input is the run's own, as it was or grown; and whether it has changed."""
+    if manifest.input is None:  # a stream, whose copy nobody edits
+        return path.name == SPOOL and manifest.complete, False
+    verdict = changed(manifest.input, path)
+    # A sample of a longer file is another one.
+    is_known = verdict == "same" or (verdict == "appended" and choice.sample is None)
+    return is_known, verdict == "changed"
+
+
+def _note_missing(
+    expected: "array[int]", seen: bytearray, manifest: Manifest | None, report: Report
+) -> None:
+    """Which rows have no record; those behind all that a finished run had were added to it."""
+    had = sum(manifest.counts.values()) if manifest is not None else 0
+    for line, name in enumerate(expected):
+        if not name:
+            continue
+        report.rows += 1
+        if not seen[line]:
+            is_new = report.finished and report.rows > had
+            (report.added if is_new else report.missing).note(str(line))
 
 
 def _input_of(directory: Path, manifest: Manifest | None) -> Path:
@@ -193,12 +265,13 @@ def _compare_one(
             report.mismatched.note(f"{where} (line {line}, id {each.id!r})")
 
 
-def _compare_with(manifest: Manifest, path: Path, report: Report) -> None:
+def _compare_with(manifest: Manifest, path: Path, report: Report, *, is_changed: bool) -> None:
     """Hold run.json against what was found."""
-    if manifest.input is not None and manifest.input.get("path") == str(path.absolute()):
-        verdict = changed(manifest.input, path)
-        if verdict == "changed":
-            report.disagreements.append(f"{path} was changed since the run began with it")
+    if is_changed and manifest.input and manifest.input.get("path") == str(path.absolute()):
+        report.disagreements.append(
+            f"{path} was changed since the run began with it; the run's own command says what "
+            "differs and how to go on"
+        )
     if report.finished and dict(manifest.counts) != report.counts:
         report.disagreements.append(
             f"run.json counts {_counted(manifest.counts)}, the files hold {_counted(report.counts)}"

@@ -215,6 +215,27 @@ class TestVerify:
         assert "quarantine.jsonl" in capsys.readouterr().out
         assert call("verify", "out") == 0
 
+    def test_a_record_of_another_run_is_moved_away(self, out, capsys):
+        with (out / "results.jsonl").open("r+b") as file:
+            first = file.readline()
+            file.seek(0, 2)
+            file.write(first.replace(b'"line":1,', b'"line":77,'))
+
+        assert call("verify", "out") == 1
+        assert "which --repair moves away: 1 (results.jsonl:3 (line 77))" in capsys.readouterr().err
+        assert call("verify", "out", "--repair") == 0
+        assert "1 lines moved to quarantine.jsonl" in capsys.readouterr().out
+        assert call("verify", "out") == 0
+
+    def test_rows_appended_to_a_finished_run_are_not_called_lost(self, out, here, capsys):
+        with (here / "rows.jsonl").open("ab") as file:
+            file.write(b'{"prompt": "new"}\n')
+
+        assert call("verify", "out") == 1
+        said = capsys.readouterr().err
+        assert "that wait for the next run: 1 (7)" in said
+        assert "lost" not in said
+
     def test_a_lost_record_is_found(self, out, capsys):
         (out / "results.jsonl").write_bytes(b"")
 

@@ -6,12 +6,13 @@ import pytest
 
 from batcher.errors import InputError, LockedError
 from batcher.records import Failure, FailureKind, Outcome, Row, RowId, Status
+from batcher.secret import MASK
 from batcher.storage import manifest as manifests
 from batcher.storage.durable import DirectoryLock
 from batcher.storage.manifest import Manifest
 from batcher.storage.results import FAILURES, RESULTS, RecordSink
 from batcher.storage.rows import Choice, identity
-from batcher.storage.verify import Report, repair, verify
+from batcher.storage.verify import Report, repair, strays, verify
 from tests.storage.contract import an_outcome
 
 
@@ -150,6 +151,20 @@ def test_appended_rows_are_missing(directory: Path) -> None:
     assert checked(directory).sentences() == ["input lines that wait for the next run: 1 (9)"]
 
 
+@pytest.mark.parametrize("lost", [0, 1])
+def test_rows_appended_to_a_finished_run_wait_and_are_not_lost(directory: Path, lost: int) -> None:
+    put(directory, RESULTS, lines(directory, RESULTS)[lost:])
+    (directory.parent / "in.jsonl").write_bytes(INPUT + b'\n{"id":"r-9"}\n\n{"id":"r-11"}\n')
+
+    report = checked(directory)
+
+    waits = "input lines added to a finished run, that wait for the next run: 2 (9, 11)"
+    assert waits in report.sentences()
+    assert report.waiting == 2
+    assert report.missing.examples == ["8"][:lost]
+    assert len(report.sentences()) == 1 + 2 * lost
+
+
 def test_the_choice_of_the_run_is_respected(directory: Path) -> None:
     put(directory, RESULTS, [x for x in lines(directory, RESULTS) if b'"line":8' not in x])
     say(directory, status="finished", choice=Choice(limit=6).settings(), counts=counts(directory))
@@ -219,6 +234,85 @@ def test_repair_makes_it_true_and_drops_nothing(directory: Path) -> None:
     assert sorted(quarantined(directory)) == sorted(
         [odd, torn, results[0], results[1], failures[0], results[4]]
     )
+
+
+def mended(directory: Path) -> int:
+    """How many lines a repair moves away that knows the input."""
+    return repair(directory, stray=strays(directory, row_id=name)).quarantined
+
+
+def with_strays(directory: Path) -> list[bytes]:
+    """Put records of another run before the true ones, and give them back."""
+    first, *rest = lines(directory, RESULTS)
+    odd = [
+        first.replace(b'"line":8', b'"line":99'),
+        first.replace(b'"line":8', b'"line":2'),
+        first.replace(b'"id":"r-8"', b'"id":"other"'),
+    ]
+    put(directory, RESULTS, [*odd, first, *rest])
+    return odd
+
+
+def test_repair_moves_records_of_another_run_away(directory: Path) -> None:
+    """A line behind the input, a blank one, and an id that the row does not have."""
+    before = lines(directory, RESULTS)
+    odd = with_strays(directory)
+    said = [each.split(":")[0] for each in checked(directory).sentences()]
+
+    assert "records that belong to no row of the input, which --repair moves away" in said
+    assert "records whose id is not that of their input row, which --repair moves away" in said
+    assert mended(directory) == 3
+    assert checked(directory).sentences() == []
+    assert lines(directory, RESULTS) == before
+    assert quarantined(directory) == odd
+
+
+@pytest.mark.parametrize("how", ["edited", "gone", "cut", "unknown"])
+def test_an_input_that_is_not_the_runs_own_condemns_no_record(directory: Path, how: str) -> None:
+    """It may be the input that is wrong, and what was paid for is right."""
+    with_strays(directory)
+    before = (directory / RESULTS).read_bytes()
+    source = directory.parent / "in.jsonl"
+    match how:
+        case "edited":
+            source.write_bytes(INPUT.replace(b"r-3", b"r-4"))
+        case "gone":
+            source.unlink()
+        case "cut":
+            source.write_bytes(INPUT[:20])
+        case _:
+            (directory / "run.json").unlink()
+
+    repair_only_second_records = mended(directory)
+
+    kept = (directory / RESULTS).read_bytes()
+    assert repair_only_second_records == 1
+    assert len(kept.splitlines()) == len(before.splitlines()) - 1
+    if how in {"edited", "cut"}:
+        said = checked(directory).sentences()
+        assert not any("no row of the input, which --repair" in each for each in said)
+        assert "the run's own command says what differs" in said[-1]
+
+
+def test_an_id_in_which_a_secret_was_masked_is_no_stray(directory: Path) -> None:
+    """Asked again, it would be masked again."""
+    first, *rest = lines(directory, RESULTS)
+    put(directory, RESULTS, [first.replace(b'"r-8"', f'"r-{MASK}"'.encode()), *rest])
+
+    assert mended(directory) == 0
+
+
+def test_repair_goes_by_no_copy_whose_end_was_never_seen(directory: Path) -> None:
+    (directory.parent / "in.jsonl").rename(directory / "input.jsonl")
+    odd = with_strays(directory)
+    manifests.write(directory, Manifest(batcher="1", complete=False))
+    unknown = mended(directory)
+    put(directory, RESULTS, [*odd, *lines(directory, RESULTS)])
+    manifests.write(directory, Manifest(batcher="1", complete=True))
+
+    assert unknown == 1
+    assert mended(directory) >= len(odd)
+    assert not checked(directory).strangers.count
 
 
 def test_repair_of_what_is_sound_changes_nothing(directory: Path) -> None:
