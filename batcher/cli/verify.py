@@ -51,9 +51,9 @@ def verify(
     """
     check_directory(directory)
     from batcher.storage import manifest
+    from batcher.storage.expected import strays
     from batcher.storage.swap import finish_if_idle
     from batcher.storage.verify import repair as mend
-    from batcher.storage.verify import strays
     from batcher.storage.verify import verify as prove
 
     finish_if_idle(directory)

@@ -10,24 +10,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from batcher.errors import InputError
 from batcher.records import Row
-from batcher.secret import MASK
 from batcher.storage import manifest as manifests
 from batcher.storage.choice import Choice
+from batcher.storage.expected import expected_ids, id_hash, input_of, is_known
 from batcher.storage.inspect import Inspected, inspect
-from batcher.storage.lines import MAX_LINE_BYTES
 from batcher.storage.manifest import Manifest
-from batcher.storage.parse import parse, too_long
 from batcher.storage.repair import Mended, repair
 from batcher.storage.results import FAILURES, RESULTS
-from batcher.storage.rows import changed, chosen_lines
 from batcher.storage.spool import SPOOL
 
-__all__ = ["Findings", "Mended", "Report", "repair", "strays", "verify"]
+__all__ = ["Findings", "Mended", "Report", "repair", "verify"]
 
 _EXAMPLES = 20
-_HASH = (1 << 64) - 1
 
 
 @dataclass(slots=True)
@@ -125,14 +120,16 @@ def verify(
     manifest = manifests.read(directory)
     if choice is None:
         choice = Choice.from_settings(manifest.choice if manifest else {})
-    path = input_path or _input_of(directory, manifest)
+    path = input_path or input_of(directory, manifest)
     report = Report(finished=manifest is not None and manifest.status == "finished")
     complete = manifest is None or manifest.complete or path != directory / SPOOL
-    expected = _expected(path, choice, row_id, complete=complete)
+    expected = expected_ids(path, choice, row_id, complete=complete)
     seen = _compare(directory, expected, report)
     _note_missing(expected, seen, manifest, report)
     if manifest is not None:
-        report.is_known, is_changed = _is_known(manifest, path, choice)
+        report.is_known, is_changed = is_known(
+            path, manifest, choice=choice, copy=directory / SPOOL
+        )
         _compare_with(manifest, path, report, is_changed=is_changed)
     if not complete and (choice.limit is None or report.rows < choice.limit):
         report.disagreements.append(
@@ -140,59 +137,6 @@ def verify(
             "be missing; supply that input again, or the copy itself if there is no more of it"
         )
     return report
-
-
-def strays(
-    directory: Path, *, row_id: Callable[[Row], str], input_path: Path | None = None
-) -> Callable[[int, str], str | None]:
-    """What says of a record's line and id why they are of no row of the run; None for the others.
-
-    Nothing is said of any record where the input is not known to be the one of the run: it may
-    be the input that is wrong. Blocking: reads the input.
-
-    Args:
-        directory: The output directory.
-        row_id: The id that a run gives an input row, also one with a problem.
-        input_path: The input; left out, the one run.json names, or the copy of a stream.
-
-    Raises:
-        StorageError: run.json cannot be read.
-    """
-    manifest = manifests.read(directory)
-    if manifest is None:
-        return _no_stray
-    choice = Choice.from_settings(manifest.choice)
-    try:
-        path = input_path or _input_of(directory, manifest)
-        is_known, _ = _is_known(manifest, path, choice)
-        if not is_known:
-            return _no_stray
-        expected = _expected(path, choice, row_id, complete=True)
-    except InputError:
-        return _no_stray
-
-    def why(line: int, name: str) -> str | None:
-        if line >= len(expected) or not expected[line]:
-            return f"line {line} is no row of the input"
-        if expected[line] == _hash(name) or MASK in name:  # a secret was hidden in the id
-            return None
-        return f"its id is not that of line {line}"
-
-    return why
-
-
-def _no_stray(_line: int, _name: str) -> str | None:
-    return None
-
-
-def _is_known(manifest: Manifest, path: Path, choice: Choice) -> tuple[bool, bool]:
-    """Whether an input is the run's own, as it was or grown; and whether it has changed."""
-    if manifest.input is None:  # a stream, whose copy nobody edits
-        return path.name == SPOOL and manifest.complete, False
-    verdict = changed(manifest.input, path)
-    # A sample of a longer file is another one.
-    is_known = verdict == "same" or (verdict == "appended" and choice.sample is None)
-    return is_known, verdict == "changed"
 
 
 def _note_missing(
@@ -207,30 +151,6 @@ def _note_missing(
         if not seen[line]:
             is_new = report.finished and report.rows > had
             (report.added if is_new else report.missing).note(str(line))
-
-
-def _input_of(directory: Path, manifest: Manifest | None) -> Path:
-    if (directory / SPOOL).exists():
-        return directory / SPOOL
-    if manifest is None or manifest.input is None:
-        raise InputError(f"{directory} does not say which input it belongs to; name it")
-    return Path(manifest.input["path"])
-
-
-def _expected(
-    path: Path, choice: Choice, row_id: Callable[[Row], str], *, complete: bool
-) -> "array[int]":
-    """Hash of the id of each input line that is a row, 0 for the others; index 0 is no line."""
-    names = array("Q")
-    for line, raw in chosen_lines(path, choice, complete=complete):
-        row = too_long(line, MAX_LINE_BYTES) if raw is None else parse(line, raw)
-        names.frombytes(bytes(8 * (line - len(names))))
-        names.append(_hash(row_id(row)))
-    return names
-
-
-def _hash(name: str) -> int:
-    return hash(name) & _HASH or 1
 
 
 def _compare(directory: Path, expected: "array[int]", report: Report) -> bytearray:
@@ -261,7 +181,7 @@ def _compare_one(
         report.repeated.note(f"{where} (line {line})")
     else:
         seen[line] = 1
-        if expected[line] != _hash(each.id):
+        if expected[line] != id_hash(each.id):
             report.mismatched.note(f"{where} (line {line}, id {each.id!r})")
 
 

@@ -9,10 +9,11 @@ from batcher.records import Failure, FailureKind, Outcome, Row, RowId, Status
 from batcher.secret import MASK
 from batcher.storage import manifest as manifests
 from batcher.storage.durable import DirectoryLock
+from batcher.storage.expected import strays
 from batcher.storage.manifest import Manifest
 from batcher.storage.results import FAILURES, RESULTS, RecordSink
 from batcher.storage.rows import Choice, identity
-from batcher.storage.verify import Report, repair, strays, verify
+from batcher.storage.verify import Report, repair, verify
 from tests.storage.contract import an_outcome
 
 
