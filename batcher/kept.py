@@ -13,6 +13,7 @@ from batcher.build import Target, has_own_server
 from batcher.errors import ConfigError
 from batcher.job import Job
 from batcher.load import from_flags, read_template
+from batcher.providers.wire import refuse_query
 from batcher.secret import MASK
 from batcher.storage.choice import Choice
 from batcher.storage.durable import write_atomic
@@ -62,7 +63,13 @@ def deciding_settings(job: Job, target: Target) -> dict[str, object]:
 
 
 def settings_without_secrets(job: Job) -> dict[str, Any]:
-    """Every setting of a job, with header values masked and paths made absolute."""
+    """Every setting of a job, with header values masked and paths made absolute.
+
+    Raises:
+        ConfigError: A base URL has a query, in which there may be a key.
+    """
+    for url in (job.request.base_url, *(key.base_url for key in job.keys)):
+        refuse_query(url or "")
     settings = job.model_dump(mode="json")
     request = settings["request"]
     request["headers"] = dict.fromkeys(job.request.headers, MASK)

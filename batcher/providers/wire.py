@@ -136,8 +136,9 @@ def normal_base_url(url: str) -> str:
     """A base URL to which `/v1/...` can be appended: no trailing slash, `/v1` or endpoint.
 
     Raises:
-        ConfigError: It does not begin with http:// or https://.
+        ConfigError: It does not begin with http:// or https://, or has a query or fragment.
     """
+    refuse_query(url)
     text = url.strip()
     if not text.lower().startswith(("http://", "https://")):
         raise ConfigError(
@@ -148,6 +149,20 @@ def normal_base_url(url: str) -> str:
     for endpoint in _ENDPOINTS:
         text = text.removesuffix(endpoint)
     return text.rstrip("/").removesuffix("/v1").rstrip("/")
+
+
+def refuse_query(url: str) -> None:
+    """Take no base URL that could not be appended to, or that would bring a key into the records.
+
+    Raises:
+        ConfigError: There is a query or a fragment in it, which is not repeated.
+    """
+    if "?" in url or "#" in url:
+        raise ConfigError(
+            'request.base_url goes on behind its path with a "?" or "#"; leave that out. A key is '
+            "named by where it is kept ([[keys]]), and what else goes with each request by "
+            "request.headers or request.extra"
+        )
 
 
 def input_chars(prompt: Prompt, default_system: str | None = None) -> int:

@@ -174,6 +174,23 @@ class TestRun:
         assert (here / "out/results.jsonl").read_bytes().count(b"\n") == 2
         assert "has never been seen" in verified.stderr
 
+    @pytest.mark.parametrize(
+        ("verb", "place"),
+        [
+            ("run", "request.base_url"),
+            ("rehearse", "request.base_url"),
+            ("run", "[[keys]]\nsource = 'env:A'\nbase_url"),
+        ],
+    )
+    def test_a_key_in_an_address_is_written_nowhere(self, here, capsys, verb, place):
+        job = here / "good.toml"
+        job.write_text(f"{job.read_text()}\n{place} = 'http://127.0.0.1:1/v1?api_key=hush'")
+
+        assert call(verb, "good.toml") == 2
+        assert "leave that out" in capsys.readouterr().err
+        kept = [path for path in here.rglob("*") if path.is_file() and path != job]
+        assert not [path for path in kept if b"hush" in path.read_bytes()]
+
     def test_a_terminal_as_input_is_refused(self, here, capsys, monkeypatch):
         monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
 

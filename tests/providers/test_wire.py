@@ -129,6 +129,14 @@ def test_what_is_no_web_address_is_refused_with_an_example(url: str) -> None:
         normal_base_url(url)
 
 
+@pytest.mark.parametrize("rest", ["?api_key=hush", "/v1?hush", "/#hush", "?", "/x#"])
+def test_a_base_url_with_a_query_is_refused_and_not_repeated(rest: str) -> None:
+    """Nothing can be appended to it, and a key in it would come into every file of a run."""
+    with pytest.raises(ConfigError, match=r'request\.base_url .*"\?"') as refused:
+        normal_base_url(f"http://localhost:8000{rest}")
+    assert "hush" not in str(refused.value)
+
+
 def test_a_prompts_size_counts_texts_and_images() -> None:
     blocks = [
         {"type": "text", "text": "four"},
