@@ -18,6 +18,7 @@ from batcher.pipeline.settle import Settler, outcome_of
 from batcher.policy.backoff import busy_delay_s, delay_s
 from batcher.policy.grow import grown
 from batcher.policy.verdict import (
+    DoubtKey,
     GiveUp,
     Grow,
     Halt,
@@ -125,6 +126,9 @@ class Turns:
             in_outage=in_outage,
             ever_answered=parts.outage.ever_answered,
             key_worked=parts.keys.has_worked(key, key_version),
+            key_forbidden=parts.keys.forbidden(key, key_version)
+            if result.kind is FailureKind.PERMISSION
+            else 0,
             other_key=parts.keys.has_other(key),
             delay_s=delay_s(
                 parts.patience,
@@ -177,11 +181,12 @@ class Turns:
                 self._tell(pending, failure, None)
                 self._settler.settle(outcome_of(pending, failure, exchange.body))
                 return None
-            case ReplaceKey() | LeaveScope():
+            case ReplaceKey() | LeaveScope() | DoubtKey():
+                wait_s = ruling.delay_s if isinstance(ruling, DoubtKey) else 0.0
                 self._note(pending, turn, exchange, charged=False)
-                self._tell(pending, failure, 0.0)
+                self._tell(pending, failure, wait_s)
                 await self._leave_key(ruling, turn.key.alias, failure, key_version)
-                return clock.now()
+                return clock.now() + wait_s
             case Halt():
                 self._note(pending, turn, exchange, charged=False)
                 self._tell(pending, failure, None)
@@ -192,14 +197,20 @@ class Turns:
         return grown(pending.call, most=self._parts.patience.grow_to)
 
     async def _leave_key(
-        self, ruling: ReplaceKey | LeaveScope, alias: str, failure: Failure, version: int
+        self,
+        ruling: ReplaceKey | LeaveScope | DoubtKey,
+        alias: str,
+        failure: Failure,
+        version: int,
     ) -> None:
         """Go on with what other keys or values there are; without any the run is over."""
         keys, message = self._parts.keys, failure.message
         if isinstance(ruling, LeaveScope):
             if not keys.spent(alias, reason=message):
                 self._halt(message, failure)
-        elif not await keys.refused(alias, version=version, reason=message):
+            return
+        leave = keys.doubt if isinstance(ruling, DoubtKey) else keys.refused
+        if not await leave(alias, version=version, reason=message):
             self._halt(f"the key {alias} was refused: {message}", failure)
 
     def _note(self, pending: Pending, turn: Turn, exchange: Exchange, *, charged: bool) -> None:

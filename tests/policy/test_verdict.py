@@ -2,6 +2,7 @@ import pytest
 
 from batcher.job import Patience
 from batcher.policy.verdict import (
+    DoubtKey,
     GiveUp,
     Halt,
     LeaveScope,
@@ -30,6 +31,7 @@ def rule(
     in_outage: bool = False,
     ever_answered: bool = False,
     key_worked: bool = False,
+    key_forbidden: int = 1,
     other_key: bool = False,
 ) -> Verdict:
     return verdict(
@@ -38,6 +40,7 @@ def rule(
         in_outage=in_outage,
         ever_answered=ever_answered,
         key_worked=key_worked,
+        key_forbidden=key_forbidden,
         other_key=other_key,
         delay_s=3.0,
         busy_delay_s=0.2,
@@ -79,7 +82,18 @@ def test_a_refused_key_is_replaced_but_a_403_for_one_row_costs_that_row() -> Non
     assert rule(FailureKind.AUTH, ever_answered=True) == ReplaceKey()
     assert rule(FailureKind.PERMISSION) == ReplaceKey()
     assert rule(FailureKind.PERMISSION, ever_answered=True) == ReplaceKey()
-    assert rule(FailureKind.PERMISSION, key_worked=True) == GiveUp()
+    assert rule(FailureKind.PERMISSION, key_worked=True, failures=2) == RetryIn(delay_s=3.0)
+    assert rule(FailureKind.PERMISSION, key_worked=True, failures=3) == GiveUp()
+
+
+def test_a_key_that_is_forbidden_row_after_row_is_at_fault_itself() -> None:
+    def forbidden(times: int, failures: int = 1) -> Verdict:
+        return rule(FailureKind.PERMISSION, key_worked=True, key_forbidden=times, failures=failures)
+
+    assert forbidden(4) == RetryIn(delay_s=3.0)
+    assert forbidden(5, failures=3) == DoubtKey(delay_s=3.0)
+    assert forbidden(19) == DoubtKey(delay_s=3.0)
+    assert forbidden(20) == ReplaceKey()
 
 
 def test_a_403_for_a_key_that_has_worked_is_tried_with_another_first() -> None:
