@@ -6,6 +6,7 @@ is carried out, in one order: give back the permit, write the record, end the at
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from batcher import clock
 from batcher.errors import StorageError
@@ -30,9 +31,12 @@ from batcher.policy.verdict import (
     Verdict,
     verdict,
 )
-from batcher.records import Attempt, Call, Failure, FailureKind, Reply, Scope
+from batcher.records import Attempt, Call, Failure, FailureKind, Reply, Scope, Signal
 
 _BUGS_IN_A_ROW = 3
+_PACED = (FailureKind.RATE, FailureKind.RAMP)
+_CROWD = 10  # answers, and answers for each 429 of others, that make a row's 429s its own
+_NOT_THE_QUOTA = 3  # 429s of one row while others are let in: they teach nothing, and pause nobody
 
 
 class Turns:
@@ -62,6 +66,7 @@ class Turns:
         self._halt = halt
         self._on_storage_fault = on_storage_fault
         self._bugs = 0
+        self._answers = self._refusals = 0  # 429s, of all rows
         self.requests = 0
         self.longest_s = 0.0
 
@@ -86,13 +91,19 @@ class Turns:
                 sent_at=sent_at,
                 latency_s=now - sent_s,
             )
-            for event in parts.admission.give_back(turn, exchange.feedback, now=now):
+            alone = self._refusals_alone(pending, exchange.result)
+            feedback = exchange.feedback
+            if alone >= _NOT_THE_QUOTA:
+                feedback = replace(
+                    feedback, signal=Signal.NEUTRAL, retry_after_s=None, limit_hint=None
+                )
+            for event in parts.admission.give_back(turn, feedback, now=now):
                 parts.emit(event)
             retry_at_s = None
             if isinstance(exchange.result, Reply):
                 self._answered(turn, exchange, exchange.result, key_version)
             else:
-                retry_at_s = await self._failed(turn, exchange, exchange.result, key_version)
+                retry_at_s = await self._failed(turn, exchange, exchange.result, key_version, alone)
             parts.journal.ended(call)
         except StorageError as fault:
             self._on_storage_fault(fault)
@@ -111,8 +122,28 @@ class Turns:
         self._note(pending, turn, exchange, charged=False)
         self._settler.settle(outcome_of(pending, reply, exchange.body))
 
+    def _refusals_alone(self, pending: Pending, result: Reply | Failure) -> int:
+        """How many 429s a row has had while nearly all other rows were let in."""
+        if isinstance(result, Reply):
+            self._answers += 1
+            return 0
+        if result.kind not in _PACED:
+            return 0
+        self._refusals += 1
+        if pending.crowd is None:
+            pending.crowd = (self._answers, self._refusals)
+        answers = self._answers - pending.crowd[0]
+        others = self._refusals - pending.crowd[1] - pending.refusals
+        is_alone = answers >= _CROWD and answers >= _CROWD * others
+        return pending.refusals + 1 if is_alone else 0
+
     async def _failed(
-        self, turn: Turn, exchange: Exchange, result: Failure, key_version: int
+        self,
+        turn: Turn,
+        exchange: Exchange,
+        result: Failure,
+        key_version: int,
+        refusals_alone: int,
     ) -> float | None:
         parts, pending, key = self._parts, turn.pending, turn.key.alias
         if result.reply is not None:
@@ -124,6 +155,7 @@ class Turns:
             result,
             failures=pending.failures + 1,
             in_outage=in_outage,
+            refusals_alone=refusals_alone,
             ever_answered=parts.outage.ever_answered,
             key_worked=parts.keys.has_worked(key, key_version),
             key_forbidden=parts.keys.forbidden(key, key_version)

@@ -74,6 +74,7 @@ class Halt:
 
 Verdict = RetryIn | GiveUp | Keep | Grow | ReplaceKey | RestKey | DoubtKey | LeaveScope | Halt
 
+_REFUSED_ALONE = 12  # 429s for one row while the others are let in
 _DOUBTFUL = 5  # times in a row that a key was forbidden something, and it may be the key
 _OUT = 20  # ... and it is
 _TRIES_WITH_KEYS = 3  # a row refused so often, probably by several keys, is itself at fault
@@ -84,6 +85,7 @@ def verdict(  # noqa: PLR0912 - one case per rule; the whole policy is to be rea
     *,
     failures: int,
     in_outage: bool,
+    refusals_alone: int,
     ever_answered: bool,
     key_worked: bool,
     key_forbidden: int,
@@ -99,6 +101,7 @@ def verdict(  # noqa: PLR0912 - one case per rule; the whole policy is to be rea
         failure: What the attempt returned.
         failures: Failed tries of this row that count, this one included.
         in_outage: The server is failing everybody, so this try says nothing about the row.
+        refusals_alone: 429s of this row while nearly all others were let in, this one included.
         ever_answered: This run has had a usable answer for the same model and path.
         key_worked: The key it was sent with has been answered before.
         key_forbidden: Times in a row, this one included, that the key was forbidden something.
@@ -112,6 +115,8 @@ def verdict(  # noqa: PLR0912 - one case per rule; the whole policy is to be rea
     again = failures < patience.max_attempts and not late
     match failure.kind:
         case FailureKind.RATE | FailureKind.RAMP:
+            if late or refusals_alone >= _REFUSED_ALONE:
+                return GiveUp()
             return RetryIn(delay_s=busy_delay_s, charged=False)
         case (
             FailureKind.OVERLOADED
@@ -120,7 +125,7 @@ def verdict(  # noqa: PLR0912 - one case per rule; the whole policy is to be rea
             | FailureKind.TIMEOUT
             | FailureKind.BAD_RESPONSE
         ):
-            if in_outage:
+            if in_outage and not late:
                 return RetryIn(delay_s=busy_delay_s, charged=False)
             return RetryIn(delay_s=delay_s) if again else GiveUp()
         case FailureKind.TRUNCATED if patience.on_truncated != "fail":

@@ -29,6 +29,7 @@ def rule(
     *,
     failures: int = 1,
     in_outage: bool = False,
+    refusals_alone: int = 0,
     ever_answered: bool = False,
     key_worked: bool = False,
     key_forbidden: int = 1,
@@ -38,6 +39,7 @@ def rule(
         a_failure(kind),
         failures=failures,
         in_outage=in_outage,
+        refusals_alone=refusals_alone,
         ever_answered=ever_answered,
         key_worked=key_worked,
         key_forbidden=key_forbidden,
@@ -62,6 +64,11 @@ def test_an_outage_is_never_charged_to_a_row(kind: FailureKind) -> None:
 @pytest.mark.parametrize("kind", [FailureKind.RATE, FailureKind.RAMP])
 def test_a_429_is_never_charged_to_a_row(kind: FailureKind) -> None:
     assert rule(kind, failures=99) == RetryIn(delay_s=0.2, charged=False)
+
+
+def test_a_row_that_alone_is_refused_again_and_again_is_given_up() -> None:
+    assert rule(FailureKind.RATE, refusals_alone=11) == RetryIn(delay_s=0.2, charged=False)
+    assert rule(FailureKind.RATE, refusals_alone=12) == GiveUp()
 
 
 def test_what_no_row_can_survive_stops_the_run() -> None:
