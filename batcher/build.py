@@ -77,8 +77,8 @@ def target_of(job: Job, *, base_url: str | None = None) -> Target:
     own_model = OWN_SERVERS.get(name)
     wire_name = ProviderName.ANTHROPIC if own_model is not None else name
     defaults = defaults_of(wire_name)
-    url = base_url or request.base_url or os.environ.get(defaults.base_url_env, "").strip()
-    url = normal_base_url(url or defaults.base_url)
+    given = base_url or request.base_url
+    url = normal_base_url(given) if given else _environments_url(defaults)
     if not request.model and own_model is None:
         raise ConfigError(
             f"request.model is not set; name the model as {name} spells it, "
@@ -89,6 +89,14 @@ def target_of(job: Job, *, base_url: str | None = None) -> Target:
     auth = AuthStyle.NONE if own_model is not None else request.auth or defaults.auth
     provider = make_provider(wire_name, base_url=url)
     return Target(provider=provider, request=request, base_url=url, auth=auth, defaults=defaults)
+
+
+def _environments_url(defaults: Defaults) -> str:
+    name = defaults.base_url_env
+    try:
+        return normal_base_url(os.environ.get(name, "").strip() or defaults.base_url)
+    except ConfigError as fault:
+        raise ConfigError(str(fault).replace("request.base_url", name)) from None
 
 
 def keys_of(job: Job, target: Target) -> Sequence[KeySetting]:
