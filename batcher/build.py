@@ -30,6 +30,7 @@ from batcher.records import AuthStyle, record
 from batcher.secret import Redactor, Secret
 from batcher.storage.noticeboard import NoticeBoard
 from batcher.transport.http import HttpTransport
+from batcher.transport.proxies import check_proxy
 from batcher.version import __version__
 
 _WINDOW_PER_WORKER = 2
@@ -112,13 +113,14 @@ def refuse_what_cannot_work(job: Job) -> None:
     """Look at a job's settings and keys before anything is written or sent.
 
     Raises:
-        ConfigError: The model or API version would refuse the settings, or there is no key;
-            names each mistake and its fix.
+        ConfigError: The model or API version would refuse the settings, there is no key, or the
+            environment's proxy cannot be used; names each mistake and its fix.
     """
     target = target_of(job)
     if problems := check(target.request):
         raise ConfigError("\n".join(problems))
-    keys_of(job, target)
+    for key in keys_of(job, target):
+        check_proxy(key.ref.base_url)
 
 
 def make_intake(job: Job, target: Target) -> Intake:
@@ -138,7 +140,13 @@ def make_intake(job: Job, target: Target) -> Intake:
 def make_transport(
     keys: Sequence[KeySetting], values: Mapping[str, Secret], job: Job, redactor: Redactor
 ) -> HttpTransport:
-    """The HTTP client of a run."""
+    """The HTTP client of a run.
+
+    Raises:
+        ConfigError: The environment's proxy cannot be used.
+    """
+    for key in keys:
+        check_proxy(key.ref.base_url)
     return HttpTransport(
         values=values,
         auth={key.ref.alias: key.auth for key in keys},

@@ -7,7 +7,6 @@ the network into a Failure by one table, and masks the key in whatever comes bac
 import asyncio
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from multidict import CIMultiDict
@@ -19,6 +18,7 @@ from batcher.secret import Redactor, Secret
 from batcher.transport.deadline import Begin, Deadlines, late
 from batcher.transport.exchange import Direct, Proxied, Way, common_headers
 from batcher.transport.faults import NETWORK_FAULTS, failure_of
+from batcher.transport.proxies import proxy_for
 
 _KEEPALIVE_S = 30.0
 _DNS_CACHE_S = 60
@@ -132,7 +132,7 @@ class HttpTransport:
             )
         origin = url.origin()
         if origin not in self._proxies:
-            self._proxies[origin] = _proxy_for(url)
+            self._proxies[origin] = proxy_for(url)
         proxy = self._proxies[origin]
         if proxy is None:
             return Direct(connector, url, headers, timeout=self._timeout)
@@ -183,12 +183,3 @@ def _url(base_url: str, path: str) -> URL:
             f"request.base_url {base_url!r} needs a scheme and a host, as in https://host/v1"
         )
     return url
-
-
-def _proxy_for(url: URL) -> URL | None:
-    """The proxy the environment names for this URL; looked up once, not per request."""
-    proxies = getproxies()
-    proxy = proxies.get(url.scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(url.host or ""):
-        return None
-    return URL(proxy if "://" in proxy else f"http://{proxy}")
