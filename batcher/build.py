@@ -202,6 +202,7 @@ def compose(
         ),
         transport=make_transport(keys, values, job, redactor),
         provider=target.provider,
+        redactor=redactor,
         sink=sink,
         journal=journal,
         outage=outage,

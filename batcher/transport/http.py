@@ -22,6 +22,7 @@ from batcher.transport.proxies import proxy_for
 
 _KEEPALIVE_S = 30.0
 _DNS_CACHE_S = 60
+_ANSWERED, _REDIRECTED = 200, 300
 
 
 class _Route(NamedTuple):
@@ -94,7 +95,7 @@ class HttpTransport:
         try:
             answer = await route.way.ask(wire.body, begin)
         except NETWORK_FAULTS as fault:
-            return self._masked(failure_of(fault))
+            return failure_of(fault)
         except asyncio.CancelledError:
             if deadlines.took(task):
                 if first_s is not None and begin is not None and not begin.has_come:
@@ -103,9 +104,10 @@ class HttpTransport:
             raise
         finally:
             deadlines.end(task)
-        return Response(
-            status=answer.status, headers=answer.headers, body=self._redactor.clean(answer.body)
-        )
+        status, headers = answer.status, answer.headers
+        if not _ANSWERED <= status < _REDIRECTED:
+            headers = self._masked(headers)
+        return Response(status=status, headers=headers, body=self._redactor.clean_body(answer.body))
 
     async def close(self) -> None:
         """Let the connections go."""
@@ -164,12 +166,10 @@ class HttpTransport:
         route = self._routes[key.alias, key.base_url, wire.path] = _Route(wire.headers, secret, way)
         return route
 
-    def _masked(self, failure: Failure) -> Failure:
-        return Failure(
-            kind=failure.kind,
-            scope=failure.scope,
-            message=self._redactor.clean_text(failure.message),
-        )
+    def _masked(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Headers of a refusal, whose texts are shown: the address of a redirect, say."""
+        clean = self._redactor.clean_text
+        return CIMultiDict((name, clean(value)) for name, value in headers.items())
 
 
 def _url(base_url: str, path: str) -> URL:

@@ -179,6 +179,24 @@ async def test_the_body_comes_back_whole_with_the_key_masked() -> None:
     assert response.headers["Request-Id"] == "r1"
 
 
+async def test_a_body_that_spells_the_key_in_escapes_is_masked() -> None:
+    body = b'{"echo": "' + KEY.replace("-", "\\u002d").encode() + b'"}'
+    response = await sent_to(says(OK + b"content-length: %d\r\n\r\n" % len(body) + body))
+
+    assert isinstance(response, Response)
+    assert response.body == b'{"echo": "***"}'
+
+
+async def test_the_key_in_the_headers_of_a_refusal_is_masked() -> None:
+    location = b"location: http://other.test/?k=" + KEY.encode()
+    response = await sent_to(
+        says(b"HTTP/1.1 307 Moved\r\n" + location + b"\r\ncontent-length: 0\r\n\r\n")
+    )
+
+    assert isinstance(response, Response)
+    assert response.headers["Location"] == "http://other.test/?k=***"
+
+
 async def test_a_redirect_is_not_followed() -> None:
     response = await sent_to(
         says(b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n")
