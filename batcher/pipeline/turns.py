@@ -87,6 +87,7 @@ class Turns:
             exchange = understood(
                 response,
                 provider=parts.provider,
+                redactor=parts.redactor,
                 is_stream=call.wire.stream,
                 sent_at=sent_at,
                 latency_s=now - sent_s,
@@ -267,9 +268,8 @@ class Turns:
 
     def _bug(self, pending: Pending, bug: Exception) -> None:
         self._bugs += 1
-        failure = Failure(
-            kind=FailureKind.BUG, scope=Scope.ROW, message=f"{type(bug).__name__}: {bug}"
-        )
+        message = self._parts.redactor.clean_text(f"{type(bug).__name__}: {bug}")
+        failure = Failure(kind=FailureKind.BUG, scope=Scope.ROW, message=message)
         self._settler.settle(outcome_of(pending, failure, None))
         if self._bugs >= _BUGS_IN_A_ROW:
             raise bug

@@ -136,9 +136,15 @@ def normal_base_url(url: str) -> str:
     """A base URL to which `/v1/...` can be appended: no trailing slash, `/v1` or endpoint.
 
     Raises:
-        ConfigError: It does not begin with http:// or https://.
+        ConfigError: It does not begin with http:// or https://, or holds a user or password,
+            which would be stored and shown with it.
     """
     text = url.strip()
+    if "@" in text:
+        raise ConfigError(
+            "request.base_url holds a user name or password: take it out, and name the key "
+            'under [[keys]]; an "@" that belongs to the path is written as %40'
+        )
     if not text.lower().startswith(("http://", "https://")):
         raise ConfigError(
             f"request.base_url is {url!r}, which is no web address; write e.g. "
