@@ -31,7 +31,16 @@ from batcher.policy.verdict import (
     Verdict,
     verdict,
 )
-from batcher.records import Attempt, Call, Failure, FailureKind, Reply, Scope, Signal
+from batcher.records import (
+    Attempt,
+    Call,
+    Failure,
+    FailureKind,
+    Feedback,
+    Reply,
+    Scope,
+    Signal,
+)
 
 _BUGS_IN_A_ROW = 3
 _PACED = (FailureKind.RATE, FailureKind.RAMP)
@@ -93,12 +102,8 @@ class Turns:
                 latency_s=now - sent_s,
             )
             alone = self._refusals_alone(pending, exchange.result)
-            feedback = exchange.feedback
-            if alone >= _NOT_THE_QUOTA:
-                feedback = replace(
-                    feedback, signal=Signal.NEUTRAL, retry_after_s=None, limit_hint=None
-                )
-            for event in parts.admission.give_back(turn, feedback, now=now):
+            lesson = _none(exchange.feedback) if alone >= _NOT_THE_QUOTA else exchange.feedback
+            for event in parts.admission.give_back(turn, lesson, now=now):
                 parts.emit(event)
             retry_at_s = None
             if isinstance(exchange.result, Reply):
@@ -273,3 +278,8 @@ class Turns:
         self._settler.settle(outcome_of(pending, failure, None))
         if self._bugs >= _BUGS_IN_A_ROW:
             raise bug
+
+
+def _none(feedback: Feedback) -> Feedback:
+    """What a refusal teaches that says nothing about the quota."""
+    return replace(feedback, signal=Signal.NEUTRAL, retry_after_s=None, limit_hint=None)
