@@ -22,6 +22,14 @@ _KEY_SHAPE = re.compile(
 )
 _HINT = (b"sk-", b"sk\\", b"earer ", b"EARER ")
 _SHORTEST = 6  # a shorter "secret" (a dummy such as "x") would mask innocent text
+# What people write where a server wants any key at all: words that rows and answers may hold.
+_STAND_INS = frozenset(
+    b"""anything api-key apikey changeme default dummy-key example localai lm-studio missing
+    no-key no-key-required nokey none-needed not-needed not-required notneeded ollama openai
+    anthropic password placeholder secret sk-no-key-required test-key testing unused vllm-key
+    your-api-key your_api_key llamacpp llama.cpp tabbyapi koboldcpp
+    """.split()
+)
 
 _BACKSLASH = 92  # a number is found thirty times as fast as two bytes
 _ESCAPED = re.compile(rb"\\+(?:u00([2-7][0-9a-fA-F])|/)")
@@ -75,7 +83,8 @@ class Redactor:
         """
         for form in _forms(secret._value):
             value = form.encode()
-            if len(value) >= _SHORTEST and value not in self._known:
+            is_one = len(value) >= _SHORTEST and value.lower() not in _STAND_INS
+            if is_one and value not in self._known:
                 self._known = (*self._known, value)
                 self._has_slash = self._has_slash or b"/" in value
 

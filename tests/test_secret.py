@@ -93,3 +93,10 @@ def test_words_that_end_like_a_key_begins_are_left_alone() -> None:
 
 def test_half_a_character_in_a_text_is_no_harm() -> None:
     assert "***" in knowing(KEY).clean_text(f"\ud83d {KEY}")
+
+
+@pytest.mark.parametrize("word", ["ollama", "not-needed", "Dummy-Key", "lm-studio"])
+def test_a_word_that_stands_in_for_a_key_is_no_secret(word: str) -> None:
+    text = f'{{"id": "{word}-0", "text": "ask {word}"}}'.encode()
+
+    assert knowing(word).clean_body(text) == text
