@@ -30,6 +30,7 @@ from batcher.records import AuthStyle, record
 from batcher.secret import Redactor, Secret
 from batcher.storage.noticeboard import NoticeBoard
 from batcher.transport.http import HttpTransport
+from batcher.transport.proxies import check_proxy
 from batcher.version import __version__
 
 _WINDOW_PER_WORKER = 2
@@ -77,8 +78,8 @@ def target_of(job: Job, *, base_url: str | None = None) -> Target:
     own_model = OWN_SERVERS.get(name)
     wire_name = ProviderName.ANTHROPIC if own_model is not None else name
     defaults = defaults_of(wire_name)
-    url = base_url or request.base_url or os.environ.get(defaults.base_url_env, "").strip()
-    url = normal_base_url(url or defaults.base_url)
+    given = base_url or request.base_url
+    url = normal_base_url(given) if given else _environments_url(defaults)
     if not request.model and own_model is None:
         raise ConfigError(
             f"request.model is not set; name the model as {name} spells it, "
@@ -89,6 +90,14 @@ def target_of(job: Job, *, base_url: str | None = None) -> Target:
     auth = AuthStyle.NONE if own_model is not None else request.auth or defaults.auth
     provider = make_provider(wire_name, base_url=url)
     return Target(provider=provider, request=request, base_url=url, auth=auth, defaults=defaults)
+
+
+def _environments_url(defaults: Defaults) -> str:
+    name = defaults.base_url_env
+    try:
+        return normal_base_url(os.environ.get(name, "").strip() or defaults.base_url)
+    except ConfigError as fault:
+        raise ConfigError(str(fault).replace("request.base_url", name)) from None
 
 
 def keys_of(job: Job, target: Target) -> Sequence[KeySetting]:
@@ -104,13 +113,14 @@ def refuse_what_cannot_work(job: Job) -> None:
     """Look at a job's settings and keys before anything is written or sent.
 
     Raises:
-        ConfigError: The model or API version would refuse the settings, or there is no key;
-            names each mistake and its fix.
+        ConfigError: The model or API version would refuse the settings, there is no key, or the
+            environment's proxy cannot be used; names each mistake and its fix.
     """
     target = target_of(job)
     if problems := check(target.request):
         raise ConfigError("\n".join(problems))
-    keys_of(job, target)
+    for key in keys_of(job, target):
+        check_proxy(key.ref.base_url)
 
 
 def make_intake(job: Job, target: Target) -> Intake:
@@ -130,7 +140,13 @@ def make_intake(job: Job, target: Target) -> Intake:
 def make_transport(
     keys: Sequence[KeySetting], values: Mapping[str, Secret], job: Job, redactor: Redactor
 ) -> HttpTransport:
-    """The HTTP client of a run."""
+    """The HTTP client of a run.
+
+    Raises:
+        ConfigError: The environment's proxy cannot be used.
+    """
+    for key in keys:
+        check_proxy(key.ref.base_url)
     return HttpTransport(
         values=values,
         auth={key.ref.alias: key.auth for key in keys},
@@ -186,6 +202,7 @@ def compose(
         ),
         transport=make_transport(keys, values, job, redactor),
         provider=target.provider,
+        redactor=redactor,
         sink=sink,
         journal=journal,
         outage=outage,

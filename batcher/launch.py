@@ -205,7 +205,9 @@ async def launch(
             background.append(_progress(work, tally, directory, opened, screen))
         await _with_background(drive(work, on_hangup=directory.reopen_log), background, work)
         summary = _finished(
-            _summary(work, tally, directory, seconds=clock.now() - began_s), directory, emit
+            _summary(work, tally, directory, redactor, seconds=clock.now() - began_s),
+            directory,
+            emit,
         )
     if screen is not None:
         screen.finish(summary, tally)
@@ -304,7 +306,9 @@ def _say_where_it_stands(say: Callable[[str], None], path: Path, opened: Opened)
         )
 
 
-def _summary(work: Run, tally: Tally, directory: OutputDirectory, *, seconds: float) -> Summary:
+def _summary(
+    work: Run, tally: Tally, directory: OutputDirectory, redactor: Redactor, *, seconds: float
+) -> Summary:
     counts = directory.ledger.counts
     all_ok = sum(counts.values()) == counts.get(Status.OK, 0)
     code = work.exit_code
@@ -320,12 +324,13 @@ def _summary(work: Run, tally: Tally, directory: OutputDirectory, *, seconds: fl
         seconds=seconds,
         exit_code=int(code),
         waiting=waiting,
-        reason=_reason(work),
+        reason=_reason(work, redactor),
     )
 
 
-def _reason(work: Run) -> str | None:
-    if work.reason is None or work.halted_by is None:
-        return work.reason
-    fix = hint(work.halted_by)
-    return f"{work.reason}; {fix}" if fix else work.reason
+def _reason(work: Run, redactor: Redactor) -> str | None:
+    """Why it ended early, with the fix, as run.json and the screen may have it."""
+    if work.reason is None:
+        return None
+    fix = hint(work.halted_by) if work.halted_by is not None else None
+    return redactor.clean_text(f"{work.reason}; {fix}" if fix else work.reason)

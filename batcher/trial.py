@@ -5,6 +5,7 @@ Nothing here writes an output directory; `check_job` and `first_row` do not send
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ from batcher.pipeline.attempt import attempt
 from batcher.pipeline.backlog import Pending
 from batcher.pipeline.settle import outcome_of
 from batcher.providers.catalogue import check
-from batcher.records import Attempt, Call, Failure, Outcome, Row, record
+from batcher.records import Attempt, Call, Failure, Outcome, Reply, Row, record
 from batcher.secret import Redactor, Secret
 from batcher.storage.ledger import Ledger
 from batcher.storage.rows import FileSource
@@ -35,7 +36,7 @@ class Report:
 
     Attributes:
         request: The body that was sent, as indented JSON.
-        outcome: What would be recorded.
+        outcome: What would be recorded. For the screen, so nothing shaped like a key is in it.
         latency_s: From sending to the last byte.
     """
 
@@ -121,6 +122,7 @@ async def _send(job: Job, target: Target, call: Call, redactor: Redactor) -> Rep
             keys[0].ref,
             transport=transport,
             provider=target.provider,
+            redactor=redactor,
             deadline_s=job.patience.timeout_s,
         )
     finally:
@@ -136,10 +138,30 @@ async def _send(job: Job, target: Target, call: Call, redactor: Redactor) -> Rep
             failure=result if isinstance(result, Failure) else None,
         )
     )
+    request = orjson.dumps(orjson.loads(call.wire.body), option=orjson.OPT_INDENT_2)
     return Report(
-        request=orjson.dumps(orjson.loads(call.wire.body), option=orjson.OPT_INDENT_2),
-        outcome=outcome_of(pending, result, exchange.body),
+        request=redactor.clean_all(request),
+        outcome=outcome_of(pending, _shown(result, redactor), exchange.body),
         latency_s=clock.now() - began_s,
+    )
+
+
+def _shown(result: Reply | Failure, redactor: Redactor) -> Reply | Failure:
+    """The result with an answer that can be shown; a failure's own texts can be already."""
+    if isinstance(result, Failure):
+        reply = result.reply
+        return result if reply is None else replace(result, reply=_masked(reply, redactor))
+    return _masked(result, redactor)
+
+
+def _masked(reply: Reply, redactor: Redactor) -> Reply:
+    stop, request_id = reply.stop_reason, reply.request_id
+    return replace(
+        reply,
+        text=redactor.clean_text(reply.text),
+        stop_reason=stop and redactor.clean_text(stop),
+        model=redactor.clean_text(reply.model),
+        request_id=request_id and redactor.clean_text(request_id),
     )
 
 

@@ -1,4 +1,10 @@
-"""One try of a call, from bytes to bytes: send under a deadline, decode, classify."""
+"""One try of a call, from bytes to bytes: send under a deadline, decode, classify, mask.
+
+Masked here and not later: what a failure says goes to logs, files, the screen and run.json.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 from batcher import clock
 from batcher.ports import Provider, Transport
@@ -8,11 +14,13 @@ from batcher.records import (
     FailureKind,
     Feedback,
     KeyRef,
+    Quota,
     Reply,
     Response,
     Signal,
     record,
 )
+from batcher.secret import Redactor
 
 # A member of an enum is found by running Python code (3.11), a name of this module is not.
 _OK, _NEUTRAL = Signal.OK, Signal.NEUTRAL
@@ -33,7 +41,8 @@ class Exchange:
     """What one try brought.
 
     Attributes:
-        body: The provider's bytes, when a response came.
+        result: A failure's texts are without anything shaped like a key.
+        body: The provider's bytes, when a response came; an answer's are as they came.
         sent_at: UTC stamp of sending.
     """
 
@@ -45,7 +54,13 @@ class Exchange:
 
 
 async def attempt(
-    call: Call, key: KeyRef, *, transport: Transport, provider: Provider, deadline_s: float
+    call: Call,
+    key: KeyRef,
+    *,
+    transport: Transport,
+    provider: Provider,
+    redactor: Redactor,
+    deadline_s: float,
 ) -> Exchange:
     """Send a call once; everything a server or network can do comes back as a value."""
     sent_at, sent_s = clock.stamp(), clock.now()
@@ -53,6 +68,7 @@ async def attempt(
     return understood(
         response,
         provider=provider,
+        redactor=redactor,
         is_stream=call.wire.stream,
         sent_at=sent_at,
         latency_s=clock.now() - sent_s,
@@ -63,6 +79,7 @@ def understood(
     response: Response | Failure,
     *,
     provider: Provider,
+    redactor: Redactor,
     is_stream: bool,
     sent_at: str,
     latency_s: float,
@@ -72,7 +89,7 @@ def understood(
         response = provider.unstream(response)
     body: bytes | None = None
     if isinstance(response, Failure):
-        result: Reply | Failure = response
+        result: Reply | Failure = _masked(response, redactor)
         feedback = Feedback(signal=_NEUTRAL, latency_s=latency_s)
     else:
         body, result = response.body, provider.decode(response)
@@ -87,15 +104,36 @@ def understood(
                 account=account,
             )
         else:
-            feedback = Feedback(
-                signal=_SIGNALS.get(result.kind, _NEUTRAL),
-                latency_s=latency_s,
-                usage=result.reply.usage if result.reply else None,
-                quotas=quotas,
-                retry_after_s=result.retry_after_s,
-                limit_hint=result.limit_hint,
-                account=account,
-            )
+            result = _masked(result, redactor)
+            if result.reply is None:
+                body = redactor.clean_all(body)
+            feedback = _taught(result, quotas=quotas, account=account, latency_s=latency_s)
     return Exchange(
         result=result, body=body, feedback=feedback, sent_at=sent_at, latency_s=latency_s
+    )
+
+
+def _taught(
+    failure: Failure, *, quotas: Sequence[Quota], account: str | None, latency_s: float
+) -> Feedback:
+    """What a response without a result says to the rate controller."""
+    return Feedback(
+        signal=_SIGNALS.get(failure.kind, _NEUTRAL),
+        latency_s=latency_s,
+        usage=failure.reply.usage if failure.reply else None,
+        quotas=quotas,
+        retry_after_s=failure.retry_after_s,
+        limit_hint=failure.limit_hint,
+        account=account,
+    )
+
+
+def _masked(failure: Failure, redactor: Redactor) -> Failure:
+    """A failure whose texts can be shown; decoding may have brought a key to light."""
+    error_type, request_id = failure.error_type, failure.request_id
+    return replace(
+        failure,
+        message=redactor.clean_text(failure.message),
+        error_type=error_type and redactor.clean_text(error_type),
+        request_id=request_id and redactor.clean_text(request_id),
     )

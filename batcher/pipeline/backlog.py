@@ -2,12 +2,18 @@
 
 Retries come first, in the order their rows stood in the input, so an old row is never
 overtaken for ever. A sleeping retry is an entry in a heap: no task, no slot, no key.
+
+A row that is refused with 429 again and again lets a few others go first each time: what
+little rate is left must not all be spent on one that may be refused for its own sake.
 """
 
 import heapq
 from collections import deque
 
 from batcher.records import Attempt, Call
+
+_OFTEN = 2  # 429s of one row
+_MOST_COURTESY = 16  # others let go first
 
 
 class Pending:
@@ -16,10 +22,11 @@ class Pending:
     Attributes:
         failures: Failed tries that count against max_attempts.
         refusals: 429s, which do not.
+        crowd: Answers and 429s of all rows when it had its first 429, or None.
         first_sent_s: When it was first sent (monotonic), or None.
     """
 
-    __slots__ = ("attempts", "call", "failures", "first_sent_s", "refusals", "size_bytes")
+    __slots__ = ("attempts", "call", "crowd", "failures", "first_sent_s", "refusals", "size_bytes")
 
     def __init__(self, call: Call) -> None:
         self.call = call
@@ -27,6 +34,7 @@ class Pending:
         self.attempts: list[Attempt] = []
         self.failures = 0
         self.refusals = 0
+        self.crowd: tuple[int, int] | None = None
         self.first_sent_s: float | None = None
 
     def ask_instead(self, call: Call) -> None:
@@ -51,6 +59,8 @@ class Backlog:
         self._untried: deque[Pending] = deque()
         self._due: list[tuple[int, Pending]] = []
         self._asleep: list[tuple[float, int, Pending]] = []
+        self._standing_back: list[tuple[int, int, Pending]] = []
+        self._taken = 0
         self.rows_open = 0
         self.bytes_open = 0
 
@@ -95,17 +105,31 @@ class Backlog:
             self._wake(now)
         if untried_newest and untried:
             return untried[-1]
+        if self._standing_back:
+            self._step_forward(now_or_never=not self._due and not untried)
         if self._due:
             return self._due[0][1]
         return untried[0] if untried else None
 
+    def _step_forward(self, *, now_or_never: bool) -> None:
+        back = self._standing_back
+        while back and (back[0][0] <= self._taken or now_or_never):
+            _, line, pending = heapq.heappop(back)
+            heapq.heappush(self._due, (line, pending))
+            now_or_never = False
+
     def _wake(self, now: float) -> None:
         while self._asleep and self._asleep[0][0] <= now:
             _, line, pending = heapq.heappop(self._asleep)
-            heapq.heappush(self._due, (line, pending))
+            if pending.refusals < _OFTEN:
+                heapq.heappush(self._due, (line, pending))
+            else:
+                courtesy = min(_MOST_COURTESY, 2 ** min(pending.refusals - 1, 10))
+                heapq.heappush(self._standing_back, (self._taken + courtesy, line, pending))
 
     def pop(self, pending: Pending) -> None:
         """Take out what `peek` showed."""
+        self._taken += 1
         if self._due and self._due[0][1] is pending:
             heapq.heappop(self._due)
         elif self._untried[0] is pending:

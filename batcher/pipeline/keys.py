@@ -30,9 +30,20 @@ _LONGEST_READING_S = 3600.0  # a key being read anew is out for the moment, not 
 _MOST_FRUITLESS = 3  # new values in a row of which none ever worked
 _FIRST_REST_S = 2.0
 _LONGEST_REST_S = 300.0
+_MOST_RESTS = 4  # without an answer in between: the key is refused
 _RESTS_TOLD = 3  # one odd row gives a key a rest or two; more is worth a line
 _LONGEST_NAP_S = 60.0  # wall clocks are set, machines sleep
 _ROUNDING_S = 0.001
+
+
+async def _value(source: SecretSource) -> Secret | BatcherError:
+    """The value a source has now, or why it has none; whatever breaks in it breaks nothing else."""
+    try:
+        return await source.get()
+    except BatcherError as fault:
+        return fault
+    except Exception as bug:  # noqa: BLE001 - libraries and networks fail in unheard-of ways
+        return ConfigError(f"a key's source failed with {type(bug).__name__}")
 
 
 def _no_change() -> None:
@@ -77,6 +88,7 @@ class Keys:
         self._refused: dict[str, int] = {}  # alias -> the version that was refused
         self._fruitless: dict[str, int] = {}
         self._rests: dict[str, int] = {}
+        self._forbidden: dict[str, int] = {}
         self._stale: set[str] = set()
         self._is_closed = False
         self.on_change: Callable[[], None] = _no_change
@@ -89,12 +101,15 @@ class Keys:
         Raises:
             ConfigError: Keys are not where their sources say; names each.
         """
+        async with asyncio.TaskGroup() as group:
+            found = {a: group.create_task(_value(source)) for a, source in self._sources.items()}
         problems = []
-        for alias, source in self._sources.items():
-            try:
-                self._keep(alias, await source.get())
-            except ConfigError as fault:
-                problems.append(str(fault))
+        for alias, reading in found.items():
+            value = reading.result()
+            if isinstance(value, Secret):
+                self._keep(alias, value)
+            else:
+                problems.append(str(value))
         if problems:
             raise ConfigError("\n".join(problems))
         for one, other in itertools.combinations(self._values, 2):
@@ -128,12 +143,11 @@ class Keys:
     async def read_again(self, alias: str) -> None:
         """Take the value a key's source has now; one that cannot be read costs nothing but news."""
         async with self._locks[alias]:
-            try:
-                value = await self._sources[alias].get()
-            except BatcherError as fault:
+            value = await _value(self._sources[alias])
+            if not isinstance(value, Secret):
                 if alias not in self._stale:
                     self._stale.add(alias)
-                    self._emit(KeyStale(key=alias, reason=str(fault)))
+                    self._emit(KeyStale(key=alias, reason=str(value)))
                 return
             self._stale.discard(alias)
             if value != self._values.get(alias):
@@ -146,6 +160,8 @@ class Keys:
         self._worked[alias] = version
         if self._rests:
             self._rests.pop(alias, None)
+        if self._forbidden:
+            self._forbidden.pop(alias, None)
 
     def has_worked(self, alias: str, version: int) -> bool:
         """Whether a server has ever answered this version of a key."""
@@ -167,6 +183,30 @@ class Keys:
                     await self._replace(alias, version, reason)
         return self._keyring.has_usable()
 
+    def forbidden(self, alias: str, version: int) -> int:
+        """This version of a key may not do something; returns for the how-manieth time in a row."""
+        if self.version(alias) != version:
+            return 1
+        times = self._forbidden[alias] = self._forbidden.get(alias, 0) + 1
+        return times
+
+    async def doubt(self, alias: str, *, version: int, reason: str) -> bool:
+        """A key that worked is forbidden everything; returns whether any key is left to go on with.
+
+        It rests, and its source is asked for another value, a few times; then it is refused.
+        """
+        if self.version(alias) != version or self._keyring.is_benched(alias, now=clock.now()):
+            return self._keyring.has_usable()
+        if self._rests.get(alias, 0) >= _MOST_RESTS:
+            return await self.refused(alias, version=version, reason=reason)
+        self.rest(alias, reason=reason)
+        if alias in self._sources:
+            await self.read_again(alias)
+            if self.version(alias) != version:
+                self._keyring.unbench(alias)
+                self.on_change()
+        return True
+
     def spent(self, alias: str, *, reason: str) -> bool:
         """The money of a key's scope is used up; returns whether any key is left to go on with."""
         for mate in self._keyring.scope_mates(alias):
@@ -187,10 +227,9 @@ class Keys:
     async def _replace(self, alias: str, version: int, reason: str) -> None:
         """Go on with the value the source has now; without another one the key is out."""
         self._refused[alias] = version
-        try:
-            value = await self._sources[alias].get()
-        except BatcherError as fault:
-            self._bench(alias, f"{reason}; reading it anew failed: {fault}")
+        value = await _value(self._sources[alias])
+        if not isinstance(value, Secret):
+            self._bench(alias, f"{reason}; reading it anew failed: {value}")
             return
         if value == self._values.get(alias):
             self._bench(alias, reason)
@@ -206,6 +245,8 @@ class Keys:
     def _adopt(self, alias: str, value: Secret) -> None:
         self._keep(alias, value)
         self._versions[alias] += 1
+        self._rests.pop(alias, None)
+        self._forbidden.pop(alias, None)
         was_refused = self._refused.pop(alias, None) is not None
         if self._keyring.unbench(alias) or was_refused:
             self._emit(KeyReturned(key=alias, reason="its source has a new value"))

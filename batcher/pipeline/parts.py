@@ -12,6 +12,7 @@ from batcher.pipeline.neighbours import Neighbours
 from batcher.policy.outage import Outage
 from batcher.ports import Journal, Provider, Settled, Sink, Source, Transport
 from batcher.records import record
+from batcher.secret import Redactor
 
 
 @record
@@ -31,6 +32,7 @@ class Parts:
     keys: Keys
     transport: Transport
     provider: Provider
+    redactor: Redactor
     sink: Sink
     journal: Journal
     outage: Outage

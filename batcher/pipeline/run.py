@@ -47,6 +47,7 @@ class Run:
         )
         self._group: asyncio.TaskGroup | None = None
         self._workers: list[asyncio.Task[None]] = []
+        self._reading: asyncio.Future[None] | None = None
         self._grace: asyncio.TimerHandle | None = None
         self.exit_code: Exit | None = None
         self.reason: str | None = None
@@ -74,7 +75,13 @@ class Run:
             StorageError: Some records could not be written.
         """
         parts = self._parts
-        await parts.keys.read_all()
+        self._reading = asyncio.ensure_future(parts.keys.read_all())
+        try:
+            await self._reading
+        except asyncio.CancelledError:
+            if self.exit_code is None:
+                raise
+            return  # stopped before anything was sent
         async with asyncio.TaskGroup() as group:
             self._group = group
             background = [
@@ -106,6 +113,8 @@ class Run:
         parts = self._parts
         parts.emit(RunDraining(reason=reason, in_flight=self._dispatcher.in_flight))
         self._dispatcher.close()
+        if self._reading is not None:
+            self._reading.cancel()
         loop = asyncio.get_running_loop()
         self._grace = loop.call_later(parts.patience.grace_s, self.cancel)
 
@@ -133,8 +142,9 @@ class Run:
 
     def cancel(self) -> None:
         """Stop now; what is in flight is left to the next run."""
-        for worker in self._workers:
-            worker.cancel()
+        for task in (self._reading, *self._workers):
+            if task is not None:
+                task.cancel()
 
     async def _take_in(self) -> None:
         parts, dispatcher = self._parts, self._dispatcher

@@ -6,6 +6,7 @@ is carried out, in one order: give back the permit, write the record, end the at
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from batcher import clock
 from batcher.errors import StorageError
@@ -18,6 +19,7 @@ from batcher.pipeline.settle import Settler, outcome_of
 from batcher.policy.backoff import busy_delay_s, delay_s
 from batcher.policy.grow import grown
 from batcher.policy.verdict import (
+    DoubtKey,
     GiveUp,
     Grow,
     Halt,
@@ -29,9 +31,21 @@ from batcher.policy.verdict import (
     Verdict,
     verdict,
 )
-from batcher.records import Attempt, Call, Failure, FailureKind, Reply, Scope
+from batcher.records import (
+    Attempt,
+    Call,
+    Failure,
+    FailureKind,
+    Feedback,
+    Reply,
+    Scope,
+    Signal,
+)
 
 _BUGS_IN_A_ROW = 3
+_PACED = (FailureKind.RATE, FailureKind.RAMP)
+_CROWD = 10  # answers, and answers for each 429 of others, that make a row's 429s its own
+_NOT_THE_QUOTA = 3  # 429s of one row while others are let in: they teach nothing, and pause nobody
 
 
 class Turns:
@@ -61,6 +75,7 @@ class Turns:
         self._halt = halt
         self._on_storage_fault = on_storage_fault
         self._bugs = 0
+        self._answers = self._refusals = 0  # 429s, of all rows
         self.requests = 0
         self.longest_s = 0.0
 
@@ -81,17 +96,20 @@ class Turns:
             exchange = understood(
                 response,
                 provider=parts.provider,
+                redactor=parts.redactor,
                 is_stream=call.wire.stream,
                 sent_at=sent_at,
                 latency_s=now - sent_s,
             )
-            for event in parts.admission.give_back(turn, exchange.feedback, now=now):
+            alone = self._refusals_alone(pending, exchange.result)
+            lesson = _none(exchange.feedback) if alone >= _NOT_THE_QUOTA else exchange.feedback
+            for event in parts.admission.give_back(turn, lesson, now=now):
                 parts.emit(event)
             retry_at_s = None
             if isinstance(exchange.result, Reply):
                 self._answered(turn, exchange, exchange.result, key_version)
             else:
-                retry_at_s = await self._failed(turn, exchange, exchange.result, key_version)
+                retry_at_s = await self._failed(turn, exchange, exchange.result, key_version, alone)
             parts.journal.ended(call)
         except StorageError as fault:
             self._on_storage_fault(fault)
@@ -110,8 +128,28 @@ class Turns:
         self._note(pending, turn, exchange, charged=False)
         self._settler.settle(outcome_of(pending, reply, exchange.body))
 
+    def _refusals_alone(self, pending: Pending, result: Reply | Failure) -> int:
+        """How many 429s a row has had while nearly all other rows were let in."""
+        if isinstance(result, Reply):
+            self._answers += 1
+            return 0
+        if result.kind not in _PACED:
+            return 0
+        self._refusals += 1
+        if pending.crowd is None:
+            pending.crowd = (self._answers, self._refusals)
+        answers = self._answers - pending.crowd[0]
+        others = self._refusals - pending.crowd[1] - pending.refusals
+        is_alone = answers >= _CROWD and answers >= _CROWD * others
+        return pending.refusals + 1 if is_alone else 0
+
     async def _failed(
-        self, turn: Turn, exchange: Exchange, result: Failure, key_version: int
+        self,
+        turn: Turn,
+        exchange: Exchange,
+        result: Failure,
+        key_version: int,
+        refusals_alone: int,
     ) -> float | None:
         parts, pending, key = self._parts, turn.pending, turn.key.alias
         if result.reply is not None:
@@ -123,8 +161,12 @@ class Turns:
             result,
             failures=pending.failures + 1,
             in_outage=in_outage,
+            refusals_alone=refusals_alone,
             ever_answered=parts.outage.ever_answered,
             key_worked=parts.keys.has_worked(key, key_version),
+            key_forbidden=parts.keys.forbidden(key, key_version)
+            if result.kind is FailureKind.PERMISSION
+            else 0,
             other_key=parts.keys.has_other(key),
             delay_s=delay_s(
                 parts.patience,
@@ -177,11 +219,12 @@ class Turns:
                 self._tell(pending, failure, None)
                 self._settler.settle(outcome_of(pending, failure, exchange.body))
                 return None
-            case ReplaceKey() | LeaveScope():
+            case ReplaceKey() | LeaveScope() | DoubtKey():
+                wait_s = ruling.delay_s if isinstance(ruling, DoubtKey) else 0.0
                 self._note(pending, turn, exchange, charged=False)
-                self._tell(pending, failure, 0.0)
+                self._tell(pending, failure, wait_s)
                 await self._leave_key(ruling, turn.key.alias, failure, key_version)
-                return clock.now()
+                return clock.now() + wait_s
             case Halt():
                 self._note(pending, turn, exchange, charged=False)
                 self._tell(pending, failure, None)
@@ -192,14 +235,20 @@ class Turns:
         return grown(pending.call, most=self._parts.patience.grow_to)
 
     async def _leave_key(
-        self, ruling: ReplaceKey | LeaveScope, alias: str, failure: Failure, version: int
+        self,
+        ruling: ReplaceKey | LeaveScope | DoubtKey,
+        alias: str,
+        failure: Failure,
+        version: int,
     ) -> None:
         """Go on with what other keys or values there are; without any the run is over."""
         keys, message = self._parts.keys, failure.message
         if isinstance(ruling, LeaveScope):
             if not keys.spent(alias, reason=message):
                 self._halt(message, failure)
-        elif not await keys.refused(alias, version=version, reason=message):
+            return
+        leave = keys.doubt if isinstance(ruling, DoubtKey) else keys.refused
+        if not await leave(alias, version=version, reason=message):
             self._halt(f"the key {alias} was refused: {message}", failure)
 
     def _note(self, pending: Pending, turn: Turn, exchange: Exchange, *, charged: bool) -> None:
@@ -224,9 +273,13 @@ class Turns:
 
     def _bug(self, pending: Pending, bug: Exception) -> None:
         self._bugs += 1
-        failure = Failure(
-            kind=FailureKind.BUG, scope=Scope.ROW, message=f"{type(bug).__name__}: {bug}"
-        )
+        message = self._parts.redactor.clean_text(f"{type(bug).__name__}: {bug}")
+        failure = Failure(kind=FailureKind.BUG, scope=Scope.ROW, message=message)
         self._settler.settle(outcome_of(pending, failure, None))
         if self._bugs >= _BUGS_IN_A_ROW:
             raise bug
+
+
+def _none(feedback: Feedback) -> Feedback:
+    """What a refusal teaches that says nothing about the quota."""
+    return replace(feedback, signal=Signal.NEUTRAL, retry_after_s=None, limit_hint=None)

@@ -28,6 +28,8 @@ _REVIEW = 32  # answers
 _REFUSALS_COME_S = 0.5  # of sending
 _FLOW_GAIN = 0.3  # each second
 _HELD_S = 2.0  # since a quota made us wait: it is what holds us back
+_LONGEST_WAIT_S = 2 * 86_400.0  # quotas of a day are the longest there are
+_LONGEST_OVERLOAD_S = 60.0  # nobody knows when a server copes again; it is asked now and then
 _KNOWN_RAMP = 3.0  # a known limit may be exceeded this far while its bucket is full
 
 
@@ -343,6 +345,8 @@ class Limiter:
         wait = _sane(feedback.retry_after_s)
         if wait is None:
             return
+        if feedback.signal is Signal.OVERLOADED:
+            wait = min(wait, _LONGEST_OVERLOAD_S)
         until = now + wait
         if until <= self._paused_until:
             return
@@ -427,7 +431,7 @@ class Limiter:
 
 def _sane(seconds: float | None) -> float | None:
     """A wait a server named, when it makes sense."""
-    return seconds if seconds is not None and 0.0 < seconds < math.inf else None
+    return seconds if seconds is not None and 0.0 < seconds < _LONGEST_WAIT_S else None
 
 
 def _subtract(total: list[float], cost: Amounts) -> None:

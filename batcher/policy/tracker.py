@@ -15,35 +15,21 @@ and learnt from the refused: a token limit refuses long prompts more often.
 """
 
 import math
-from collections import deque
 from collections.abc import Sequence
 
 from batcher.policy.depth import SHALLOW_S, Depth
+from batcher.policy.hold import Hold
+from batcher.policy.marks import Mark, Marks
 from batcher.policy.replay import Fit, fit, fit_start, refine
 from batcher.policy.rivals import Rivals
 from batcher.policy.spacing import Spacing
-from batcher.policy.ticket import INPUT, OUTPUT, REQUESTS, TOTAL, UNITS, Ticket
+from batcher.policy.ticket import INPUT, OUTPUT, REQUESTS, UNITS, Ticket
 from batcher.policy.unit import Unit
 
-_BELOW = 0.99  # of the estimate while holding
-_EXCESS = 0.02  # a probe begins this far above the estimate ...
-_EXCESS_DOUBLING_S = 0.7
-_BRISK = 0.5  # ... and from this excess on grows in even steps
-_BRISK_GROWTH = 1.4  # a second
-_MOST_EXCESS = 1e4
-_HOLD_S = 4.0
-_HOLD_REQUESTS = 55.0  # per refusal a probe costs: keeps refusals near 1 %
-_FIRST_HOLD_S = 0.8
-_FIRST_HOLD_REQUESTS = 6.0
-_LONGEST_HOLD_S = 300.0
-_HOLD_SHARE = 0.12  # of the time the estimate has stood: a limit that lasts is doubted seldom
-_LONGEST_STEADY_S = 60.0
 _LEAN = 0.3  # of the way to an equal share, each second
 _EVEN = 0.04
-_SAME = 0.1  # by how much an estimate may differ and be the same
 _BURST_S = 0.2  # what may be sent at once, in seconds of the rate
 _JITTER_S = 0.02  # attempts overtake one another on the way
-_WIDEST = 3.0
 _PEAK = 2.5  # what was saved up is spent at this multiple of the rate: order survives the way
 _DIP_S = 0.02  # a sender woken late may catch up by this much
 _LEAST_KEPT = 0.5  # of the rate, after one refusal: a competitor comes in lumps
@@ -57,14 +43,11 @@ _STEADILY_S = 2.5
 _TINY = 2.0
 _EARLY_S = 3.0  # later the start no longer tells bursts from rate
 _TINY_BELOW = 0.96
-_MARKS = 10
-_ENOUGH = 8.0  # attempts between two refusals for their rate to be taken as it is
 _MINUTE_S = 60.0  # most limits are of a minute, and their buckets hold it
 _WORTH_A_GUESS = 5.0  # attempts let in at first
 _CAUTION_S = 0.25  # between the first attempts after a guess: refusals come sooner
 _LESS_CAUTION = 0.6
 _FIRST_PER_S = 0.5  # requests a second, when the very first are refused
-_SIZE_ERROR = 0.15  # of an estimated prompt
 _MISFIT = 0.3  # mean attempts that may contradict a rate before it is another quota's
 _AMISS = 0.1  # from here on the depth may be another
 _LONGEST_REPLAY = 400  # attempts
@@ -72,27 +55,6 @@ _ROOMY = 4.0  # attempts a bucket holds whose replay tells anything
 _SAVED_SHARE = 0.8  # of a known depth that a pause is taken to fill
 _EXPLAINED = 4  # refusals that make the unit sure ...
 _SLOWEST_S = 60.0  # an attempt a minute, at least
-
-
-class _Mark:
-    """A refusal: when it was sent, its size, what had been admitted by then and what was left."""
-
-    __slots__ = ("cost", "least", "left", "sent", "total")
-
-    def __init__(self, ticket: Ticket, left: float | None, least: float) -> None:
-        self.left = left
-        self.least = least  # of its cost was surely there
-        self.sent = ticket.sent
-        self.total = list(ticket.total)
-        self.cost = ticket.cost
-
-    def level(self, unit: int) -> float:
-        """Units then left, in the middle of what is possible."""
-        return 0.5 * (1.0 + self.least) * self.cost[unit] if self.left is None else self.left
-
-    def doubt(self, unit: int) -> float:
-        """By how much that may be off."""
-        return (0.5 * (1.0 - self.least) if self.left is None else _SIZE_ERROR) * self.cost[unit]
 
 
 class Tracker:
@@ -113,14 +75,10 @@ class Tracker:
         "_biggest",
         "_capacity",
         "_caution_s",
-        "_cluster",
-        "_clustered",
         "_depth",
-        "_epoch",
-        "_excess",
         "_first",
         "_fit",
-        "_hold_s",
+        "_hold",
         "_is_proven",
         "_level",
         "_marks",
@@ -129,11 +87,9 @@ class Tracker:
         "_paused_until",
         "_probe",
         "_proven_burst",
-        "_reacted_at",
         "_rivals",
         "_sent_at",
         "_spacing",
-        "_steady",
         "_units",
         "began",
         "ceiling",
@@ -149,7 +105,7 @@ class Tracker:
         self.unit = REQUESTS
         self.rate = 0.0
         self.ceiling = math.inf
-        self._marks: deque[_Mark] = deque(maxlen=_MARKS)
+        self._marks = Marks()
         self._level = 0.0
         self._proven_burst = 0.0
         self._capacity = math.inf  # what the bucket holds, as far as standing still has shown
@@ -157,10 +113,7 @@ class Tracker:
         self._next_at = -math.inf
         self._at = 0.0
         self._biggest = 1.0
-        self._epoch = 0.0  # when the present hold began
-        self._hold_s = 0.0
-        self._excess = _EXCESS
-        self._reacted_at = -math.inf
+        self._hold = Hold()
         self._paused_until = -math.inf
         self._sent_at = -math.inf
         self.began = math.inf
@@ -171,10 +124,7 @@ class Tracker:
         self._fit: Fit | None = None
         self._caution_s = 0.0
         self._spacing: Spacing | None = None  # of a bucket that holds a single attempt
-        self._steady = (-math.inf, 0.0)  # since when the estimate has stood, at what rate
         self._probe: tuple[float, float] | None = None  # when the present probe began, with total
-        self._cluster = 1.0  # refusals one probe costs, averaged
-        self._clustered = 0
         self._agreeing = 0  # refusals back from the newest that tell of one rate
         self._is_proven = False  # enough was admitted between two refusals to trust the rate
 
@@ -186,16 +136,8 @@ class Tracker:
         if self._spacing is not None:
             return min(self.ceiling, self._spacing.rate)
         if self._rivals.are_there:
-            return min(self.ceiling, self._rivals.pace(rate, max(0.0, now - self._epoch)))
-        beyond = now - self._epoch - self._hold_s
-        if beyond <= 0.0:
-            wanted = rate * _BELOW
-        else:
-            excess = self._excess * 2.0 ** min(beyond / _EXCESS_DOUBLING_S, 40.0)
-            if excess > _BRISK:
-                late = beyond - _EXCESS_DOUBLING_S * math.log2(_BRISK / self._excess)
-                excess = min(_MOST_EXCESS, (1.0 + _BRISK) * _BRISK_GROWTH ** min(late, 60.0) - 1.0)
-            wanted = rate * (1.0 + excess)
+            return min(self.ceiling, self._rivals.pace(rate, self._hold.since_s(now)))
+        wanted = self._hold.pace(rate, now)
         ceiling = self.ceiling
         if self.unit >= OUTPUT:
             # What answers give back lets our level drift from the server's: keep probing.
@@ -252,7 +194,7 @@ class Tracker:
             self._next_at = max(self._next_at, now + self._caution_s)
             self._caution_s *= _LESS_CAUTION
         self._biggest = max(cost, self._biggest * 0.999)
-        ticket.is_probe = now - self._epoch > self._hold_s
+        ticket.is_probe = self._hold.is_over(now)
         if ticket.is_probe and self._probe is None:
             self._probe = (now, ticket.total[self.unit])
         self._depth.sent(ticket)
@@ -270,18 +212,12 @@ class Tracker:
         unit = self.unit
         if unit != REQUESTS:
             self._level += ticket.cost[unit] - actual[unit]
-            more = actual[INPUT] - ticket.cost[INPUT]  # output is given back only now
-            for mark in self._marks:
-                if mark.sent > ticket.sent:
-                    mark.total[INPUT] += more
-                    mark.total[TOTAL] += more
+            self._marks.correct(ticket, actual[INPUT] - ticket.cost[INPUT])
 
     def returned(self, ticket: Ticket) -> None:
         """An attempt turned out not to have been admitted."""
-        for mark in self._marks:
-            if mark.sent > ticket.sent:
-                mark.total = [a - b for a, b in zip(mark.total, ticket.cost, strict=True)]
-        if not self._marks or ticket.sent >= self._marks[-1].sent:
+        self._marks.take_out(ticket)
+        if not self._marks or ticket.sent >= self._marks.last.sent:
             self._level += ticket.cost[self.unit]
 
     def pin(self, unit: int, per_s: float) -> None:
@@ -313,18 +249,14 @@ class Tracker:
             retry_after_s: What the server asked for.
             now: Monotonic seconds.
         """
-        if ticket.sent <= self._reacted_at:
-            self._clustered += 1
+        if not self._hold.takes(ticket.sent, now):
             return None
-        self._cluster += 0.3 * (min(_WIDEST, 1.0 + self._clustered) - self._cluster)
-        self._clustered = 0
-        self._reacted_at = now
         was = self.rate if self.is_on else math.inf
         least = 0.0
         if self.is_on and self.unit != REQUESTS and ticket.is_probe and self._rivals.are_unlikely:
             cost = ticket.cost[self.unit]
             least = min(1.0, self.rate * max(0.0, self._depth.gap_s(ticket) - _JITTER_S) / cost)
-        refusal = _Mark(ticket, self._left(ticket, retry_after_s), least)
+        refusal = Mark(ticket, self._left(ticket, retry_after_s), least)
         self._fit = None
         self._units.refused(ticket.cost[INPUT] / max(1e-9, mean[INPUT]))
         self._choose_unit(mean)
@@ -349,7 +281,7 @@ class Tracker:
             window_s = self._estimate(ticket, mean[self.unit], refusal)
             self._share(ticket, was, pace, now)
         self._bound(ticket, retry_after_s)
-        self._marks.append(refusal)
+        self._marks.add(refusal)
         self._restart(ticket, admitted, mean, window_s, now)
         return self._said(was)
 
@@ -394,22 +326,24 @@ class Tracker:
         cost = ticket.cost[self.unit]
         return max(0.0, cost - self.rate * retry_after_s)
 
-    def _estimate(self, ticket: Ticket, mean: float, refusal: _Mark) -> float:
+    def _estimate(self, ticket: Ticket, mean: float, refusal: Mark) -> float:
         """Set the rate from this and earlier refusals; returns the seconds it rests upon."""
         was = self.rate
         if self.unit == INPUT and self._marks and self._look_back(ticket, mean):
-            return ticket.sent - self._marks[0].sent
+            return ticket.sent - self._marks.first.sent
         is_deep = self._depth.seconds >= SHALLOW_S
         is_less = self.unit == INPUT and not is_deep and self._refuses_steadily(ticket)
-        low, high, best, window_s = self._intersect(ticket, mean, refusal)
-        keep = self._agreeing
+        found = self._marks.bounds(ticket, refusal, unit=self.unit, mean=mean, was=was)
+        low, high, best, window_s, keep, newest = found
+        self._agreeing = keep
+        if newest is not None:
+            self._units.passed(*newest)
         if best != was:
             self._depth.learn(keep, best, self.unit)
         if not keep:
             return 0.0
         self._rivals.proven(best)
-        while len(self._marks) > keep:
-            self._marks.popleft()
+        self._marks.keep(keep)
         # A competitor takes in lumps: what has proved itself is not given up at one refusal.
         least = _LEAST_KEPT * was if self._is_proven else 0.0
         if is_less and high < math.inf:
@@ -456,7 +390,7 @@ class Tracker:
         found: Fit | None = None
         used: list[Ticket] = []
         keep, depth = 0, self._depth
-        for mark in reversed(self._marks):
+        for mark in self._marks.newest_first():
             trail = depth.between(mark.sent, ticket)
             if len(trail) > _LONGEST_REPLAY:
                 break
@@ -467,8 +401,7 @@ class Tracker:
             found, keep, used = longer, keep + 1, trail
         if found is None:
             return None
-        while len(self._marks) > keep:
-            self._marks.popleft()
+        self._marks.keep(keep)
         if found.misfit > _AMISS:
             found, depth.seconds = refine(used, found, depth.seconds, self.unit)
         return found
@@ -480,35 +413,6 @@ class Tracker:
         self.rate = found.rate
         self._is_proven = True
         self._rivals.proven(found.rate)
-
-    def _intersect(
-        self, ticket: Ticket, mean: float, refusal: _Mark
-    ) -> tuple[float, float, float, float]:
-        """Bounds on which the newest refusals agree, the rate of the longest span, the span."""
-        unit, was = self.unit, self.rate
-        low, high, best, window_s = 0.0, math.inf, was, 0.0
-        keep = 0
-        for mark in reversed(self._marks):
-            lasted = ticket.sent - mark.sent
-            if lasted <= 0.0:
-                continue
-            passed = ticket.total[unit] - mark.total[unit]
-            passed += refusal.level(unit) - mark.level(unit)
-            rate = max(0.0, passed) / lasted
-            half = refusal.doubt(unit) + mark.doubt(unit)
-            slack = (half + _JITTER_S * was) / lasted
-            if rate - slack > high or rate + slack < low:
-                break
-            low, high = max(low, rate - slack), min(high, rate + slack)
-            if passed > _ENOUGH * mean:
-                best = rate
-            window_s = lasted
-            if not keep:
-                passed_by = zip(mark.total, ticket.total, strict=True)
-                self._units.passed([max(1e-9, b - a) for a, b in passed_by], lasted)
-            keep += 1
-        self._agreeing = keep
-        return low, high, best, window_s
 
     def _look_up(
         self, ticket: Ticket, mean: float, best: float, was: float, window_s: float
@@ -547,17 +451,16 @@ class Tracker:
     def _refuses_steadily(self, ticket: Ticket) -> bool:
         """Whether refusals follow one another although nothing was tried: the rate is less."""
         marks = self._marks
-        if ticket.is_probe or not marks or ticket.sent - marks[-1].sent > _STEADILY_S:
+        if ticket.is_probe or not marks or ticket.sent - marks.last.sent > _STEADILY_S:
             return False
-        while len(marks) > 2:
-            marks.popleft()  # of another quota
+        marks.keep(2)  # older ones are of another quota
         return True
 
     def _surplus(self, rate: float) -> float:
         """Units the bucket held when the present probe began, if it refills at `rate`."""
         if self._probe is None or not self._marks:
             return 0.0
-        mark, (sent, total) = self._marks[-1], self._probe
+        mark, (sent, total) = self._marks.last, self._probe
         return rate * (sent - mark.sent) - (total - mark.total[self.unit])
 
     def _burst(self, rate: float) -> float:
@@ -595,17 +498,7 @@ class Tracker:
         now: float,
     ) -> None:
         unit = self.unit
-        per_s = self.rate / max(1e-9, mean[unit])
-        shortest = max(_FIRST_HOLD_S, min(_HOLD_S, _FIRST_HOLD_REQUESTS / per_s))
-        patience = 1.0 + 1.0 / (1.0 + per_s)  # no hurry where nothing can be found soon
-        longest = max(_HOLD_S, _HOLD_REQUESTS * self._cluster * patience / per_s)
-        if abs(math.log(self.rate / max(1e-9, self._steady[1]))) > _SAME:
-            self._steady = (now, self.rate)
-        longest = max(longest, min(_LONGEST_STEADY_S, _HOLD_SHARE * (now - self._steady[0])))
-        self._hold_s = min(_LONGEST_HOLD_S, max(shortest, min(longest, window_s)))
-        unsure = 1.0 / max(1.0, min(window_s, _LONGEST_HOLD_S) * per_s)
-        self._excess = min(0.2, max(_EXCESS, 0.5 * unsure))
-        self._epoch = now
+        self._hold.restart(self.rate, self.rate / max(1e-9, mean[unit]), window_s, now)
         self._probe = None
         self._caution_s = 0.0 if self._is_proven or self.unit else _CAUTION_S
         passed = admitted[unit] - ticket.total[unit]
@@ -627,8 +520,7 @@ class Tracker:
             return
         self._spacing = None
         self.rate = min(self.ceiling, own + _LEAN * (share - own))
-        for mark in self._marks:  # as if our part had always been this
-            mark.total[self.unit] -= (self.rate - own) * max(0.0, self._at - mark.sent)
+        self._marks.shift(self.unit, self.rate - own, self._at)
 
     def alone(self) -> None:
         """Nobody else on this quota is known any more."""
@@ -636,7 +528,7 @@ class Tracker:
 
     def resume(self, now: float) -> None:
         """Sending goes on after a standstill the quota had no part in; hold the rate again."""
-        self._epoch = max(self._epoch, now)
+        self._hold.resume(now)
         self._probe = None
         self._marks.clear()  # the bucket has filled meanwhile
 
@@ -645,7 +537,7 @@ class Tracker:
         self._pause_s = until - now
         self._capacity *= _REGAIN  # may have been underestimated
         self._paused_until = max(self._paused_until, until)
-        self._epoch = max(self._epoch, until + self._pause_s / (_PEAK - 1.0))
+        self._hold.resume(until + self._pause_s / (_PEAK - 1.0))
 
     def _choose_unit(self, mean: Sequence[float]) -> None:
         best = self._units.likeliest(self.unit, mean, is_first=not self.is_on)

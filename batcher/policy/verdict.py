@@ -53,6 +53,16 @@ class RestKey:
 
 
 @record
+class DoubtKey:
+    """The key has been refused for many rows in a row: let it rest, or replace it.
+
+    The row goes on with another key or value no earlier than delay_s, at no cost.
+    """
+
+    delay_s: float
+
+
+@record
 class LeaveScope:
     """The money of the key's scope is used up: the row goes on with another's, at no cost."""
 
@@ -62,8 +72,11 @@ class Halt:
     """Stop the run: no row can succeed until a person acts."""
 
 
-Verdict = RetryIn | GiveUp | Keep | Grow | ReplaceKey | RestKey | LeaveScope | Halt
+Verdict = RetryIn | GiveUp | Keep | Grow | ReplaceKey | RestKey | DoubtKey | LeaveScope | Halt
 
+_REFUSED_ALONE = 12  # 429s for one row while the others are let in
+_DOUBTFUL = 5  # times in a row that a key was forbidden something, and it may be the key
+_OUT = 20  # ... and it is
 _TRIES_WITH_KEYS = 3  # a row refused so often, probably by several keys, is itself at fault
 
 
@@ -72,8 +85,10 @@ def verdict(  # noqa: PLR0912 - one case per rule; the whole policy is to be rea
     *,
     failures: int,
     in_outage: bool,
+    refusals_alone: int,
     ever_answered: bool,
     key_worked: bool,
+    key_forbidden: int,
     other_key: bool,
     delay_s: float,
     busy_delay_s: float,
@@ -86,8 +101,10 @@ def verdict(  # noqa: PLR0912 - one case per rule; the whole policy is to be rea
         failure: What the attempt returned.
         failures: Failed tries of this row that count, this one included.
         in_outage: The server is failing everybody, so this try says nothing about the row.
+        refusals_alone: 429s of this row while nearly all others were let in, this one included.
         ever_answered: This run has had a usable answer for the same model and path.
         key_worked: The key it was sent with has been answered before.
+        key_forbidden: Times in a row, this one included, that the key was forbidden something.
         other_key: There is another key to go on with.
         delay_s: Backoff for a counted failure.
         busy_delay_s: Rest after a 429, which the rate controller paces.
@@ -98,6 +115,8 @@ def verdict(  # noqa: PLR0912 - one case per rule; the whole policy is to be rea
     again = failures < patience.max_attempts and not late
     match failure.kind:
         case FailureKind.RATE | FailureKind.RAMP:
+            if late or refusals_alone >= _REFUSED_ALONE:
+                return GiveUp()
             return RetryIn(delay_s=busy_delay_s, charged=False)
         case (
             FailureKind.OVERLOADED
@@ -106,7 +125,7 @@ def verdict(  # noqa: PLR0912 - one case per rule; the whole policy is to be rea
             | FailureKind.TIMEOUT
             | FailureKind.BAD_RESPONSE
         ):
-            if in_outage:
+            if in_outage and not late:
                 return RetryIn(delay_s=busy_delay_s, charged=False)
             return RetryIn(delay_s=delay_s) if again else GiveUp()
         case FailureKind.TRUNCATED if patience.on_truncated != "fail":
@@ -120,11 +139,14 @@ def verdict(  # noqa: PLR0912 - one case per rule; the whole policy is to be rea
         case FailureKind.AUTH:
             return ReplaceKey()
         case FailureKind.PERMISSION:
-            if not key_worked:
+            if not key_worked or key_forbidden >= _OUT:
                 return ReplaceKey()
+            if key_forbidden >= _DOUBTFUL:
+                return DoubtKey(delay_s=delay_s)
             # Gateways also answer 403 for one row's content; a key that has worked is kept.
-            is_doubtful = other_key and failures < _TRIES_WITH_KEYS
-            return RestKey(delay_s=delay_s) if is_doubtful else GiveUp()
+            if failures >= _TRIES_WITH_KEYS:
+                return GiveUp()
+            return RestKey(delay_s=delay_s) if other_key else RetryIn(delay_s=delay_s)
         case FailureKind.BILLING:
             return LeaveScope()
         case FailureKind.TLS:

@@ -136,10 +136,16 @@ def normal_base_url(url: str) -> str:
     """A base URL to which `/v1/...` can be appended: no trailing slash, `/v1` or endpoint.
 
     Raises:
-        ConfigError: It does not begin with http:// or https://, or has a query or fragment.
+        ConfigError: It does not begin with http:// or https://, or holds a user, a password or
+            a query, which would be stored and shown with it.
     """
-    refuse_query(url)
     text = url.strip()
+    if "@" in text:
+        raise ConfigError(
+            "request.base_url holds a user name or password: take it out, and name the key "
+            'under [[keys]]; an "@" that belongs to the path is written as %40'
+        )
+    refuse_query(text)
     if not text.lower().startswith(("http://", "https://")):
         raise ConfigError(
             f"request.base_url is {url!r}, which is no web address; write e.g. "

@@ -83,13 +83,21 @@ class AwsSource:
                 f"{where} cannot be read ({code}); "
                 f"{_FIXES.get(code, 'see what AWS says about this error')}"
             ) from None
-        except (BotoCoreError, ValueError) as fault:
-            # ValueError: an endpoint that is no URL. Texts of neither name credentials, but
-            # only their first line is of use.
+        except (BotoCoreError, ValueError, OSError) as fault:
+            # ValueError: an endpoint that is no URL; OSError: a credentials program that is not
+            # there. Texts of none name credentials, but only their first line is of use.
             name = type(fault).__name__
             detail = str(fault).partition("\n")[0][:200]
             fix = _OWN_FIXES.get(name, "check the network, AWS_REGION and AWS_ENDPOINT_URL")
             raise ConfigError(f"{where} cannot be read ({detail}); {fix}") from None
+        except Exception as fault:  # noqa: BLE001 - an odd answer breaks the AWS client itself
+            self._client = None
+            raise ConfigError(
+                f"{where} cannot be read ({type(fault).__name__} in the AWS client); "
+                "check AWS_ENDPOINT_URL: what answers there is not AWS Secrets Manager"
+            ) from None
+        if not isinstance(found, dict):
+            raise ConfigError(f"{where} cannot be read: what answers is not AWS Secrets Manager")
         return self._key(found, where)
 
     def _connected(self) -> Any:
@@ -103,6 +111,8 @@ class AwsSource:
         if text is None:
             blob = found.get("SecretBinary", b"")
             text = blob.decode("utf-8", "replace") if isinstance(blob, bytes) else str(blob)
+        if not isinstance(text, str):
+            raise ConfigError(f"{where} is no text; store the key as a string")
         if self._field:
             text = self._part(text, where)
             where = f"{where}, field {self._field},"

@@ -3,18 +3,24 @@
 import asyncio
 import contextlib
 import os
+import re
 import shlex
 import signal
 from collections.abc import Sequence
 
 from batcher.errors import ConfigError
-from batcher.secret import Redactor, Secret
+from batcher.secret import MASK, Redactor, Secret
 from batcher.secrets.value import as_key
 
 TIMEOUT_S = 30.0
 _LEAVE_S = 2.0
 _MOST_BYTES = 64 * 1024  # of each output; what is beyond is read and forgotten
 _SHOWN_CHARS = 300
+# What may be a key: a long run of a key's characters that mixes letters and digits.
+_LONG_RUN = re.compile(r"[A-Za-z0-9_+/=.-]{16,}")
+_NAME_IN_PATH = re.compile(r"[A-Za-z_.-]*|[a-z0-9_.-]{,15}")
+_BETWEEN = re.compile(rb"[\s\"'`=:,;<>(){}\[\]]+")  # the values of an assignment, JSON, XML
+_LEAST_VALUE = 6  # a shorter one would mask innocent text
 
 
 class CommandSource:
@@ -120,12 +126,33 @@ async def _kill(process: asyncio.subprocess.Process) -> None:
 
 
 def _told(complaints: bytes, printed: bytes) -> str:
-    """What a program wrote to stderr, for a message: short, and without any key."""
-    redactor = Redactor()
-    for word in printed.split():
-        redactor.learn(Secret(word.decode("utf-8", "replace")))
-    text = redactor.clean_text(complaints.decode("utf-8", "replace"))
+    """What a program wrote to stderr, for a message: short, and without what may be a key.
+
+    It fails before we know the key, so everything it printed, and all that could be one, is masked.
+    """
+    text = complaints.decode("utf-8", "replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     shown = " / ".join(lines[-3:])
+    for value in _values(printed):
+        shown = shown.replace(value, MASK)
+    shown = Redactor().clean_text(_LONG_RUN.sub(_unless_plain, shown))
     shown = "".join(c if c.isprintable() else "?" for c in shown)[-_SHOWN_CHARS:]
     return f': it says "{shown}"' if shown else ""
+
+
+def _values(printed: bytes) -> Sequence[str]:
+    """Every word a program printed and what the words are made of, longest first."""
+    found = {*printed.split(), *_BETWEEN.split(printed)}
+    values = (value.decode("utf-8", "replace") for value in found if len(value) >= _LEAST_VALUE)
+    return sorted(values, key=len, reverse=True)
+
+
+def _unless_plain(found: re.Match[str]) -> str:
+    run = found[0]
+    mixes = any(c.isdigit() for c in run) and any(c.isalpha() for c in run)
+    return MASK if mixes and not _is_path(run) else run
+
+
+def _is_path(run: str) -> bool:
+    names = run.split("/")
+    return names[0] in {"", ".", ".."} and all(_NAME_IN_PATH.fullmatch(name) for name in names)

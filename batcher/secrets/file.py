@@ -24,6 +24,8 @@ class FileSource:
     def _read(self) -> Secret:
         try:
             mode = self._path.stat().st_mode
+            if not stat.S_ISREG(mode):  # reading a pipe or a device may never end
+                raise ConfigError(f"the key file {self._path} is no regular file")
             text = self._path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as fault:
             raise ConfigError(f"the key file {self._path} cannot be read: {fault}") from fault

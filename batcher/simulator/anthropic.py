@@ -6,7 +6,7 @@ messages after stored samples. `x-should-retry` as in samples of 401 and 429.
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from time import gmtime, strftime
 
 import orjson
@@ -17,9 +17,7 @@ from batcher.simulator.exchange import Denial, Reading, Trouble
 from batcher.simulator.faults import FaultKind
 
 ORGANIZATION = "00000000-0000-4000-8000-000000000000"
-_WORKSPACE = "wrkspc_01Simulated"
 _ID_LINES = f"anthropic-organization-id: {ORGANIZATION}\r\n".encode()
-_KNOWN_LINES = _ID_LINES + f"anthropic-workspace-id: {_WORKSPACE}\r\n".encode()
 
 _SPENT = (
     "You have reached your API usage limits. You will regain access on 2026-12-01 at 00:00 UTC."
@@ -74,6 +72,13 @@ _HEADER_NAMES = {
 }
 
 
+@cache
+def _account_lines(scope: str) -> bytes:
+    """Whose budget it is: keys with a quota of their own are of a workspace of their own."""
+    letters = "".join(filter(str.isalnum, scope))
+    return _ID_LINES + f"anthropic-workspace-id: wrkspc_01Simulated{letters}\r\n".encode()
+
+
 class Anthropic:
     """Errors and headers of api.anthropic.com."""
 
@@ -120,10 +125,10 @@ class Anthropic:
         """An error body as it comes with status 200."""
         return orjson.dumps(_body(self.trouble(FaultKind.OVERLOADED)))
 
-    def lines(self, request_id: str, *, known_key: bool) -> bytes:
+    def lines(self, request_id: str, *, scope: str | None) -> bytes:
         """Header lines that name the exchange; an unknown key learns no workspace."""
-        known = _KNOWN_LINES if known_key else _ID_LINES
-        return b"request-id: %b\r\n%b" % (request_id.encode(), known)
+        account = _ID_LINES if scope is None else _account_lines(scope)
+        return b"request-id: %b\r\n%b" % (request_id.encode(), account)
 
     def limit_lines(self, readings: Sequence[Reading], *, epoch_s: float) -> bytes:
         """Limit, remaining and time of full refill; tokens left are rounded to thousands."""

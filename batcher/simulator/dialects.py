@@ -53,8 +53,8 @@ class Dialect(Protocol):
         """An error body as it comes with status 200."""
         ...
 
-    def lines(self, request_id: str, *, known_key: bool) -> bytes:
-        """Header lines that name the exchange."""
+    def lines(self, request_id: str, *, scope: str | None) -> bytes:
+        """Header lines that name the exchange and, for a key that is known, its quota's owner."""
         ...
 
     def limit_lines(self, readings: Sequence[Reading], *, epoch_s: float) -> bytes:

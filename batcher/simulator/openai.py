@@ -99,7 +99,7 @@ class OpenAI:
         self,
         request_id: str,
         *,
-        known_key: bool,  # noqa: ARG002 - this vendor names no workspace
+        scope: str | None,  # noqa: ARG002 - this vendor names no workspace
     ) -> bytes:
         """The header line that names the exchange."""
         return b"x-request-id: %b\r\n" % request_id.encode()

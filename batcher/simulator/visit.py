@@ -69,7 +69,10 @@ class Visit:
 
     def lines(self, *, known_key: bool = True) -> bytes:
         """Header lines of its response."""
-        return self.dialect.lines(self.request_id, known_key=known_key) + self.limit_lines
+        return (
+            self.dialect.lines(self.request_id, scope=self.scope if known_key else None)
+            + self.limit_lines
+        )
 
 
 def visit_of(request: Request, number: int, *, now: float) -> Visit:

@@ -9,6 +9,7 @@ import math
 import os
 import secrets
 import stat
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -93,7 +94,7 @@ def _own_folder() -> Path:
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if runtime and Path(runtime).is_dir():
         return Path(runtime) / "batcher"
-    return Path(tempfile.gettempdir()) / f"batcher-{os.getuid()}"
+    return Path(tempfile.gettempdir()) / f"batcher-{_user()}"
 
 
 def _is_ours(folder: Path) -> bool:
@@ -101,4 +102,8 @@ def _is_ours(folder: Path) -> bool:
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     found = folder.lstat()
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == _user()
+
+
+def _user() -> int:
+    return os.getuid() if sys.platform != "win32" else 0

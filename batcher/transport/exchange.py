@@ -17,7 +17,7 @@ from yarl import URL
 
 _MOST_BODY_BYTES = 256 * 1024 * 1024  # an answer is kilobytes; an endless one must not fill memory
 _JOINED_BYTES = 64 * 1024  # joining head and body copies the body, and saves a system call
-_SWITCHING, _FIRST_FINAL = 101, 200
+_SWITCHING, _FIRST_FINAL, _PROXY_WANTS_USER = 101, 200, 407
 
 
 class Answer(NamedTuple):
@@ -129,6 +129,13 @@ class Proxied:
         ) as response:
             if begun is not None:
                 begun()
+            if response.status == _PROXY_WANTS_USER:  # as for https, where no tunnel is opened then
+                raise aiohttp.ClientHttpProxyError(
+                    response.request_info,
+                    (),
+                    status=response.status,
+                    message=response.reason or "",
+                )
             return Answer(response.status, response.headers, await _all(response.content))
 
 

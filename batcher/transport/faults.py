@@ -1,5 +1,6 @@
 """Which fault of the network is which kind of failure: one table for the HTTP edge."""
 
+import re
 import ssl
 
 import aiohttp
@@ -16,7 +17,7 @@ _FAULTS: tuple[tuple[type[Exception], FailureKind, str], ...] = (
     (aiohttp.ClientConnectorDNSError, _LINE, "the server's name could not be resolved"),
     (aiohttp.ConnectionTimeoutError, _LATE, "connecting took too long"),
     (aiohttp.ClientProxyConnectionError, _LINE, "the proxy could not be reached"),
-    (aiohttp.ClientHttpProxyError, _LINE, "the proxy refused to connect"),
+    (aiohttp.ClientHttpProxyError, _LINE, "the proxy did not connect"),
     (aiohttp.ClientConnectorError, _LINE, "the server could not be reached"),
     (aiohttp.ServerDisconnectedError, _LINE, "the server closed the connection unanswered"),
     (aiohttp.ClientPayloadError, _LINE, "the connection broke in the middle of the answer"),
@@ -28,6 +29,10 @@ _FAULTS: tuple[tuple[type[Exception], FailureKind, str], ...] = (
     (EOFError, _LINE, "the connection ended early"),
     (ValueError, _ODD, "what came back is not HTTP"),
 )
+
+_NEEDS_USER = 407
+_PROXY_USER = "the proxy refuses the user or password in HTTPS_PROXY or HTTP_PROXY"
+_USER_IN_URL = re.compile(r"(://)[^/\s]*@")
 
 NETWORK_FAULTS = (aiohttp.ClientError, OSError, EOFError, ValueError)
 """What the HTTP edge catches; anything else is a bug of ours."""
@@ -41,8 +46,22 @@ def failure_of(fault: Exception) -> Failure:
     """
     for kind_of_fault, kind, sentence in _FAULTS:
         if isinstance(fault, kind_of_fault):
-            detail = str(fault).split("\n", 1)[0][:200]
+            detail = _detail(fault)
             scope = Scope.RUN if kind in {_TLS, _WHERE} else Scope.ROW
-            message = f"{sentence}: {detail}" if detail else sentence
+            what = _PROXY_USER if _wants_user(fault) else sentence
+            message = f"{what}: {detail}" if detail else what
             return Failure(kind=kind, scope=scope, message=message)
     raise fault
+
+
+def _wants_user(fault: Exception) -> bool:
+    return isinstance(fault, aiohttp.ClientHttpProxyError) and fault.status == _NEEDS_USER
+
+
+def _detail(fault: Exception) -> str:
+    """What the library says, on one line and without the user and password of any address."""
+    if isinstance(fault, aiohttp.ClientResponseError):  # its text quotes the proxy's address
+        text = f"{fault.status} {fault.message}".strip()
+    else:
+        text = str(fault)
+    return _USER_IN_URL.sub(r"\1", text.split("\n", 1)[0])[:200]

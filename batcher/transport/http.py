@@ -7,7 +7,6 @@ the network into a Failure by one table, and masks the key in whatever comes bac
 import asyncio
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from multidict import CIMultiDict
@@ -19,9 +18,11 @@ from batcher.secret import Redactor, Secret
 from batcher.transport.deadline import Begin, Deadlines, late
 from batcher.transport.exchange import Direct, Proxied, Way, common_headers
 from batcher.transport.faults import NETWORK_FAULTS, failure_of
+from batcher.transport.proxies import proxy_for
 
 _KEEPALIVE_S = 30.0
 _DNS_CACHE_S = 60
+_ANSWERED, _REDIRECTED = 200, 300
 
 
 class _Route(NamedTuple):
@@ -94,7 +95,7 @@ class HttpTransport:
         try:
             answer = await route.way.ask(wire.body, begin)
         except NETWORK_FAULTS as fault:
-            return self._masked(failure_of(fault))
+            return failure_of(fault)
         except asyncio.CancelledError:
             if deadlines.took(task):
                 if first_s is not None and begin is not None and not begin.has_come:
@@ -103,9 +104,10 @@ class HttpTransport:
             raise
         finally:
             deadlines.end(task)
-        return Response(
-            status=answer.status, headers=answer.headers, body=self._redactor.clean(answer.body)
-        )
+        status, headers = answer.status, answer.headers
+        if not _ANSWERED <= status < _REDIRECTED:
+            headers = self._masked(headers)
+        return Response(status=status, headers=headers, body=self._redactor.clean_body(answer.body))
 
     async def close(self) -> None:
         """Let the connections go."""
@@ -132,7 +134,7 @@ class HttpTransport:
             )
         origin = url.origin()
         if origin not in self._proxies:
-            self._proxies[origin] = _proxy_for(url)
+            self._proxies[origin] = proxy_for(url)
         proxy = self._proxies[origin]
         if proxy is None:
             return Direct(connector, url, headers, timeout=self._timeout)
@@ -164,12 +166,10 @@ class HttpTransport:
         route = self._routes[key.alias, key.base_url, wire.path] = _Route(wire.headers, secret, way)
         return route
 
-    def _masked(self, failure: Failure) -> Failure:
-        return Failure(
-            kind=failure.kind,
-            scope=failure.scope,
-            message=self._redactor.clean_text(failure.message),
-        )
+    def _masked(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Headers of a refusal, whose texts are shown: the address of a redirect, say."""
+        clean = self._redactor.clean_text
+        return CIMultiDict((name, clean(value)) for name, value in headers.items())
 
 
 def _url(base_url: str, path: str) -> URL:
@@ -183,12 +183,3 @@ def _url(base_url: str, path: str) -> URL:
             f"request.base_url {base_url!r} needs a scheme and a host, as in https://host/v1"
         )
     return url
-
-
-def _proxy_for(url: URL) -> URL | None:
-    """The proxy the environment names for this URL; looked up once, not per request."""
-    proxies = getproxies()
-    proxy = proxies.get(url.scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(url.host or ""):
-        return None
-    return URL(proxy if "://" in proxy else f"http://{proxy}")

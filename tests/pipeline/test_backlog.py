@@ -103,3 +103,28 @@ def test_every_call_leaves_exactly_once_whatever_is_retried(moves: list[tuple[in
 
     assert sorted(settled) == list(range(1, len(moves) + 1))
     assert (backlog.rows_open, backlog.bytes_open) == (0, 0)
+
+
+def refused(backlog: Backlog, line: int, *, times: int) -> None:
+    """Have a row come back that has been refused so often."""
+    backlog.offer(a_call(line))
+    pending = taken(backlog)
+    assert pending is not None
+    pending.refusals = times
+    backlog.later(pending, due_s=0.0)
+
+
+def test_a_row_that_is_refused_again_and_again_lets_others_go_first() -> None:
+    backlog = a_backlog(window=10)
+    refused(backlog, 1, times=3)
+    for line in (2, 3, 4, 5, 6, 7):
+        backlog.offer(a_call(line))
+
+    assert lines(backlog) == [2, 3, 4, 5, 1, 6, 7]
+
+
+def test_it_goes_at_once_where_nobody_else_waits() -> None:
+    backlog = a_backlog()
+    refused(backlog, 1, times=9)
+
+    assert lines(backlog) == [1]

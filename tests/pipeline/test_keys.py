@@ -186,6 +186,69 @@ class TestRotation:
         assert house.names().count("key.benched") == 2
         assert "the key" in str(house.run.reason)
 
+    async def test_a_key_that_loses_its_permissions_is_replaced_like_a_refused_one(self) -> None:
+        server, source = Server("one", "two"), Source("one")
+        server.kind, server.status = FailureKind.PERMISSION, 403
+        house = a_house(server, 400, workers=8, sources={"a": source})
+
+        def rotate() -> None:
+            source.values = ["two"]
+            server.accepted.discard("one")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(house.go())
+            group.create_task(at(10, rotate))
+
+        assert {outcome.status for outcome in house.sink.outcomes} == {Status.OK}
+        assert len(house.sink.outcomes) == 400
+        assert len(house.transport.sent) <= 400 + 2 * 8
+
+    @pytest.mark.parametrize("workers", [1, 8])
+    async def test_without_another_value_it_stops_the_run_and_fails_no_row(
+        self, workers: int
+    ) -> None:
+        server = Server("one")
+        server.kind, server.status = FailureKind.PERMISSION, 403
+        house = a_house(server, 400, workers=workers, sources={"a": Source("one")})
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(house.go())
+            group.create_task(at(10, server.accepted.clear))
+
+        assert house.run.exit_code is Exit.HALTED
+        assert {outcome.status for outcome in house.sink.outcomes} == {Status.OK}
+
+    async def test_a_source_that_breaks_in_an_unheard_of_way_costs_no_more_than_news(self) -> None:
+        class Odd(Source):
+            async def get(self) -> Secret:
+                if self.reads:
+                    raise AttributeError("'list' object has no attribute 'get'")
+                return await super().get()
+
+        house = a_house(Server("one"), 100, sources={"a": Odd("one")}, refresh_s={"a": 5.0})
+        await house.go()
+
+        assert {outcome.status for outcome in house.sink.outcomes} == {Status.OK}
+        assert "keys.stale" in house.names() or "key.stale" in house.names()
+
+    async def test_a_run_may_be_stopped_while_its_keys_are_being_read(self) -> None:
+        house = a_house(Server("one"), 5, sources={"a": Source("one", takes_s=1e9)})
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(house.go())
+            group.create_task(at(5, lambda: house.run.drain("interrupted", Exit.INTERRUPTED)))
+
+        assert loop_s() < 10
+        assert house.run.exit_code is Exit.INTERRUPTED
+        assert house.transport.sent == []
+
+    async def test_the_sources_of_all_keys_are_read_at_once(self) -> None:
+        sources = {alias: Source(alias, takes_s=30.0) for alias in "abc"}
+        house = a_house(Server(*"abc"), 3, sources=sources)
+        await house.go()
+
+        assert min(sent_s for sent_s, _ in house.transport.sent) == pytest.approx(30, abs=1)
+
     async def test_every_key_that_cannot_be_read_at_the_start_is_named(self) -> None:
         sources = {"a": Source("x"), "b": Source("y"), "c": Source("z")}
         sources["a"].broken = sources["c"].broken = True

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from batcher.errors import Exit, InputError, StorageError
 from batcher.job import Patience
-from batcher.records import Failure, FailureKind, Reply, Status
+from batcher.records import Failure, FailureKind, Reply, Signal, Status
 from batcher.secret import Secret
 from tests.support.builders import a_reply
 from tests.support.fakes import Answer, House, fails
@@ -87,6 +87,35 @@ async def test_a_429_is_never_charged_to_the_row() -> None:
     assert outcome.status is Status.OK
     assert len(outcome.attempts) == 41
     assert not any(attempt.charged for attempt in outcome.attempts)
+
+
+async def test_a_row_that_alone_is_refused_with_429_is_recorded_and_the_run_ends() -> None:
+    def script(prompt: str, tries: int) -> Answer:
+        if prompt == "p5":
+            return Failure(
+                kind=FailureKind.RATE, message="long context", status=429, retry_after_s=1.0
+            )
+        return a_reply()
+
+    house = House(prompts(200), script, workers=4)
+    outcomes = await house.go()
+
+    failed = [outcome for outcome in outcomes if outcome.status is Status.FAILED]
+    assert len(outcomes) == 200
+    assert [outcome.line for outcome in failed] == [5]
+    taught = [feedback.signal for feedback in house.controller.feedback]
+    assert taught.count(Signal.RATE) < 12
+
+
+async def test_while_many_are_refused_with_429_no_row_is_given_up() -> None:
+    def script(prompt: str, tries: int) -> Answer:
+        if tries <= 20:
+            return Failure(kind=FailureKind.RATE, message="slow down", status=429)
+        return a_reply()
+
+    outcomes = await House(prompts(100), script, workers=4).go()
+
+    assert {outcome.status for outcome in outcomes} == {Status.OK}
 
 
 async def test_a_sleeping_retry_holds_no_worker() -> None:

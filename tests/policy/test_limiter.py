@@ -259,3 +259,67 @@ def test_a_named_limit_is_used_whole_once_prompts_turn_out_smaller_than_thought(
         sent += 1
 
     assert sent > 0.9 * 10.0 * 60_000.0 / 60.0 / 100.0
+
+
+def held_back() -> tuple[Limiter, float]:
+    """A controller that has found its quota and waits for it."""
+    limiter = a_limiter()
+    now = 0.0
+    refused = Feedback(signal=Signal.RATE, latency_s=0.1)
+    for feedback in [OK] * 30 + [refused, OK, refused]:
+        ticket, now = send_soon(limiter, now)
+        limiter.settle(ticket, feedback, now=now)
+    assert limiter.wait_s(NEED, now=now) > 0.0
+    return limiter, now
+
+
+def test_who_sends_more_than_an_equal_part_yields_and_who_sends_less_gains() -> None:
+    for others, sign in ((0.5, -1), (2.0, 1)):
+        limiter, now = held_back()
+        own = limiter.pace(now=now)
+        assert own is not None
+
+        limiter.share([[others * amount for amount in own]], now=now)
+        after = limiter.pace(now=now)
+
+        assert after is not None
+        assert math.copysign(1, after[0] - own[0]) == sign
+
+
+def test_parts_that_are_nearly_equal_are_left_alone() -> None:
+    limiter, now = held_back()
+    own = limiter.pace(now=now)
+    assert own is not None
+
+    limiter.share([[1.02 * amount for amount in own]], now=now)
+
+    assert limiter.pace(now=now) == own
+
+
+def test_who_shares_is_told_once_and_once_more_when_it_is_over() -> None:
+    limiter, now = held_back()
+    own = limiter.pace(now=now)
+    assert own is not None
+    told = [
+        [
+            event.reason
+            for event in limiter.share(others, now=now + 0.1 * step)
+            if isinstance(event, LimitChanged)
+        ]
+        for step, others in enumerate([[own], [own], []])
+        if limiter.wait_s(NEED, now=now + 0.1 * step) >= 0.0
+    ]
+
+    assert told == [
+        ["runs on this machine that share this quota: 2"],
+        [],
+        ["no other run shares this quota now"],
+    ]
+
+
+def test_who_is_not_held_back_takes_no_part() -> None:
+    limiter = a_limiter()
+    run_for(limiter, 0.0, 5.0)
+
+    assert limiter.pace(now=5.0) is None
+    assert list(limiter.share([[5.0, 500.0, 50.0, 550.0]], now=5.0)) == []

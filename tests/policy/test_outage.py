@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from batcher.policy.outage import STREAK, Outage
 from batcher.records import FailureKind
 from tests.support.builders import a_failure
@@ -129,3 +131,39 @@ def test_refusals_of_rows_do_not_stop_a_run_that_has_answers() -> None:
         outage.failed(refused, line=line, is_probe=False, now=1.0)
 
     assert outage.verdict(now=1.0) is None
+
+
+def test_a_server_that_says_it_is_down_is_believed_once_nobody_was_answered_for_a_while() -> None:
+    outage = an_outage()
+    said = [outage.failed(DOWN, line=1, is_probe=False, now=now) for now in (1.0, 4.0, 7.0)]
+
+    assert said == [False, False, True]
+
+
+def test_a_wish_to_be_left_alone_for_long_is_not_granted_to_a_server_that_is_down() -> None:
+    outage = an_outage()
+    for line in range(STREAK):
+        outage.failed(replace(DOWN, retry_after_s=86_400.0), line=line, is_probe=False, now=1.0)
+
+    assert outage.wait_s(now=1.0) == 60.0
+
+
+def test_the_last_row_a_server_fails_at_is_blamed_itself_in_the_end() -> None:
+    outage = an_outage(answered_s=100.0)
+    outage.succeeded()
+    for now in (1.0, 5.0, 9.0, 102.0):
+        outage.failed(DOWN, line=7, is_probe=now > 9.0, now=now)
+
+    assert outage.verdict(now=102.0) is None
+    assert not outage.is_open
+    assert not outage.failed(DOWN, line=7, is_probe=False, now=200.0)
+
+
+def test_a_server_nobody_reaches_any_more_is_not_the_last_rows_fault() -> None:
+    outage = an_outage(answered_s=100.0)
+    gone = a_failure(FailureKind.CONNECTION)
+    outage.succeeded()
+    for now in (1.0, 5.0, 9.0, 102.0):
+        outage.failed(gone, line=7, is_probe=now > 9.0, now=now)
+
+    assert "failed every request" in str(outage.verdict(now=102.0))

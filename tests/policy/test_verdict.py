@@ -2,6 +2,7 @@ import pytest
 
 from batcher.job import Patience
 from batcher.policy.verdict import (
+    DoubtKey,
     GiveUp,
     Halt,
     LeaveScope,
@@ -28,16 +29,20 @@ def rule(
     *,
     failures: int = 1,
     in_outage: bool = False,
+    refusals_alone: int = 0,
     ever_answered: bool = False,
     key_worked: bool = False,
+    key_forbidden: int = 1,
     other_key: bool = False,
 ) -> Verdict:
     return verdict(
         a_failure(kind),
         failures=failures,
         in_outage=in_outage,
+        refusals_alone=refusals_alone,
         ever_answered=ever_answered,
         key_worked=key_worked,
+        key_forbidden=key_forbidden,
         other_key=other_key,
         delay_s=3.0,
         busy_delay_s=0.2,
@@ -61,6 +66,11 @@ def test_a_429_is_never_charged_to_a_row(kind: FailureKind) -> None:
     assert rule(kind, failures=99) == RetryIn(delay_s=0.2, charged=False)
 
 
+def test_a_row_that_alone_is_refused_again_and_again_is_given_up() -> None:
+    assert rule(FailureKind.RATE, refusals_alone=11) == RetryIn(delay_s=0.2, charged=False)
+    assert rule(FailureKind.RATE, refusals_alone=12) == GiveUp()
+
+
 def test_what_no_row_can_survive_stops_the_run() -> None:
     assert rule(FailureKind.TLS, ever_answered=True) == Halt()
 
@@ -79,7 +89,18 @@ def test_a_refused_key_is_replaced_but_a_403_for_one_row_costs_that_row() -> Non
     assert rule(FailureKind.AUTH, ever_answered=True) == ReplaceKey()
     assert rule(FailureKind.PERMISSION) == ReplaceKey()
     assert rule(FailureKind.PERMISSION, ever_answered=True) == ReplaceKey()
-    assert rule(FailureKind.PERMISSION, key_worked=True) == GiveUp()
+    assert rule(FailureKind.PERMISSION, key_worked=True, failures=2) == RetryIn(delay_s=3.0)
+    assert rule(FailureKind.PERMISSION, key_worked=True, failures=3) == GiveUp()
+
+
+def test_a_key_that_is_forbidden_row_after_row_is_at_fault_itself() -> None:
+    def forbidden(times: int, failures: int = 1) -> Verdict:
+        return rule(FailureKind.PERMISSION, key_worked=True, key_forbidden=times, failures=failures)
+
+    assert forbidden(4) == RetryIn(delay_s=3.0)
+    assert forbidden(5, failures=3) == DoubtKey(delay_s=3.0)
+    assert forbidden(19) == DoubtKey(delay_s=3.0)
+    assert forbidden(20) == ReplaceKey()
 
 
 def test_a_403_for_a_key_that_has_worked_is_tried_with_another_first() -> None:

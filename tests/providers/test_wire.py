@@ -137,6 +137,23 @@ def test_a_base_url_with_a_query_is_refused_and_not_repeated(rest: str) -> None:
     assert "hush" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://bob:S3cret@host:8000",
+        "https://S3cret@host/v1",
+        "http://bob:a/S3cret@host",
+        "http://bob:#S3cret@host",
+        "bob:S3cret@host",
+    ],
+)
+def test_a_base_url_with_a_password_is_refused_without_showing_it(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"request\.base_url holds a user") as caught:
+        normal_base_url(url)
+
+    assert "S3cret" not in str(caught.value)
+
+
 def test_a_prompts_size_counts_texts_and_images() -> None:
     blocks = [
         {"type": "text", "text": "four"},

@@ -110,6 +110,30 @@ class TestCommand:
         assert shape not in said
         assert "bad key ***" in said
 
+    @pytest.mark.parametrize(
+        "text",
+        [
+            f"echo token={CANARY} >&2",
+            f"echo 'got {CANARY}' >&2",
+            f"set -x; T={CANARY}",
+            f"echo /aB3/{CANARY}/x >&2",
+            f"echo KEY={CANARY}; echo 'got {CANARY}' >&2",
+            """echo '{"key":"hunter2x"}'; echo 'got hunter2x' >&2""",
+            "echo KEY=hunter2x; echo 'got hunter2x' >&2",
+        ],
+    )
+    async def test_no_key_in_its_complaint_is_shown(self, script, text: str) -> None:
+        said = await complaint(CommandSource(script(f"{text}; exit 1")))
+
+        assert "hunter2x" not in said
+        assert "***" in said
+
+    async def test_plain_words_and_places_in_its_complaint_stay_readable(self, script) -> None:
+        plain = "authentication-required: see /usr/lib/python3.11/vault.py and ./conf.d/Settings"
+        said = await complaint(CommandSource(script(f"echo '{plain}' >&2; exit 1")))
+
+        assert f'it says "{plain}"' in said
+
     async def test_one_that_prints_nothing_is_told(self, script) -> None:
         assert "is empty; it must print the API key" in await complaint(
             CommandSource(script("exit 0"))

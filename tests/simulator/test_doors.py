@@ -36,6 +36,18 @@ async def test_an_unknown_key_is_refused_in_the_dialects_words(dialect: str) -> 
                 assert "anthropic-workspace-id" not in seen.headers
 
 
+async def test_keys_with_quotas_of_their_own_are_of_workspaces_of_their_own() -> None:
+    async with Simulator(FAST, keys={"one": "s", "two": "s", "other": "t"}) as simulator:
+        found = [
+            (await ask(simulator, "messages", headers={"x-api-key": key})).headers[
+                "anthropic-workspace-id"
+            ]
+            for key in ("one", "two", "other")
+        ]
+
+    assert found[0] == found[1] != found[2]
+
+
 @dialects
 async def test_two_kinds_of_key_at_once_are_refused(dialect: str) -> None:
     headers = {"x-api-key": "good", "authorization": "Bearer good"}

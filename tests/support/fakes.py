@@ -238,6 +238,7 @@ class House:
                 ),
                 transport=self.transport,
                 provider=provider,
+                redactor=Redactor(),
                 sink=self.sink,
                 journal=self.journal,
                 outage=outage,

@@ -13,8 +13,10 @@ import aiohttp
 import pytest
 
 from batcher.errors import ConfigError
+from batcher.policy.help import hint
 from batcher.records import AuthStyle, Failure, FailureKind, KeyRef, Response, Wire
 from batcher.secret import Redactor, Secret
+from batcher.transport.faults import NETWORK_FAULTS, failure_of
 from batcher.transport.http import HttpTransport
 from tests.support.aioresponses_shim import mocked_http
 
@@ -177,6 +179,24 @@ async def test_the_body_comes_back_whole_with_the_key_masked() -> None:
     assert response.headers["Request-Id"] == "r1"
 
 
+async def test_a_body_that_spells_the_key_in_escapes_is_masked() -> None:
+    body = b'{"echo": "' + KEY.replace("-", "\\u002d").encode() + b'"}'
+    response = await sent_to(says(OK + b"content-length: %d\r\n\r\n" % len(body) + body))
+
+    assert isinstance(response, Response)
+    assert response.body == b'{"echo": "***"}'
+
+
+async def test_the_key_in_the_headers_of_a_refusal_is_masked() -> None:
+    location = b"location: http://other.test/?k=" + KEY.encode()
+    response = await sent_to(
+        says(b"HTTP/1.1 307 Moved\r\n" + location + b"\r\ncontent-length: 0\r\n\r\n")
+    )
+
+    assert isinstance(response, Response)
+    assert response.headers["Location"] == "http://other.test/?k=***"
+
+
 async def test_a_redirect_is_not_followed() -> None:
     response = await sent_to(
         says(b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n")
@@ -294,9 +314,35 @@ async def test_the_environments_proxy_is_used_except_where_it_says_no(monkeypatc
     assert seen == ["proxy"]
 
 
-async def test_every_network_fault_of_aiohttp_has_its_place_in_the_table() -> None:
-    from batcher.transport.faults import NETWORK_FAULTS, failure_of
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_proxy_that_refuses_its_user_is_told_without_the_password(
+    monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n"
+    async with serving(says(refusal)) as url:
+        proxy = url.replace("http://", "http://bob:S3cretPassw0rd@")
+        for name in (f"{scheme}_proxy", f"{scheme}_proxy".upper()):
+            monkeypatch.setenv(name, proxy)
+        async with transport() as http:
+            failure = await http.send(WIRE, a_key(f"{scheme}://api.test"), deadline_s=5)
 
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureKind.CONNECTION
+    assert failure.message == (
+        "the proxy refuses the user or password in HTTPS_PROXY or HTTP_PROXY: "
+        "407 Proxy Authentication Required"
+    )
+    assert "check HTTPS_PROXY" in str(hint(failure))
+
+
+@pytest.mark.parametrize("password", ["S3cretPassw0rd", "p@S3cretPassw0rd"])
+def test_no_fault_shows_the_user_of_an_address(password: str) -> None:
+    fault = aiohttp.ClientConnectionError(f"an HTTPS proxy http://bob:{password}@proxy:1 ssl")
+
+    assert failure_of(fault).message == "the connection failed: an HTTPS proxy http://proxy:1 ssl"
+
+
+async def test_every_network_fault_of_aiohttp_has_its_place_in_the_table() -> None:
     for fault in (
         aiohttp.ServerDisconnectedError(),
         aiohttp.ClientPayloadError("cut"),
