@@ -56,7 +56,7 @@ def field_of(result: Reply | Failure, path: str) -> object:
 def check_is_sound(result: Reply | Failure | None) -> None:
     """A result can be written down, is short where people read it, and keeps what was paid."""
     assert isinstance(result, Reply | Failure)
-    orjson.dumps(asdict(result))
+    orjson.dumps(asdict(result), default=bytes.decode)
     if isinstance(result, Failure):
         assert len(result.message) <= 600
         assert "\n" not in result.message

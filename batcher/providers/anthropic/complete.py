@@ -22,7 +22,7 @@ from batcher.providers.sse import (
     unstreamed,
 )
 from batcher.providers.turns import conversation, dialogue_of, plain_text
-from batcher.providers.wire import read_json, request_id_of
+from batcher.providers.wire import read_body, request_id_of
 from batcher.records import Failure, Prompt, Quota, Reply, Response, Usage, Wire
 
 _PATH = "/v1/complete"
@@ -81,11 +81,11 @@ class Complete:
         The one space a completion begins with belongs to the format and is left out of the text.
         """
         if 200 <= response.status < 300:
-            body = read_json(response.body)
+            body, strict = read_body(response.body)
             if isinstance(body, dict):
                 text = body.get("completion")
                 if isinstance(text, str):
-                    return _judged(body, text, response)
+                    return _judged(body, text, response, strict)
             elif is_stream(response):  # not asked for, and paid for all the same
                 whole = self.unstream(response)
                 return whole if isinstance(whole, Failure) else self.decode(whole)
@@ -139,7 +139,9 @@ def _stop_of(body: Mapping[str, Any]) -> str | None:
     return stop if isinstance(stop, str) else None
 
 
-def _judged(body: dict[str, Any], text: str, response: Response) -> Reply | Failure:
+def _judged(
+    body: dict[str, Any], text: str, response: Response, strict: bytes | None
+) -> Reply | Failure:
     model = body.get("model")
     reply = Reply(
         text=text.removeprefix(" "),
@@ -147,6 +149,7 @@ def _judged(body: dict[str, Any], text: str, response: Response) -> Reply | Fail
         model=model if isinstance(model, str) else "",
         usage=Usage(),
         request_id=request_id_of(response.headers, body),
+        json=strict,
     )
     return judged(reply, _STOPS, used_tool=False, status=response.status)
 
