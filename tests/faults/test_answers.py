@@ -1,8 +1,10 @@
 """Whatever a server answers, its row gets one line that verify and resume read as its record."""
 
+import asyncio
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batcher.launch import launch
 from batcher.pipeline.attempt import Exchange, understood
 from batcher.pipeline.backlog import Pending
 from batcher.pipeline.settle import outcome_of
@@ -19,6 +22,7 @@ from batcher.storage.durable import repair_tail
 from batcher.storage.ledger import scan
 from batcher.storage.results import FAILURES, RESULTS, RecordSink
 from batcher.storage.verify import verify
+from tests.faults.test_matrix import a_job, check_one_record_a_row
 from tests.providers.anthropic import test_complete, test_messages
 from tests.providers.contract import Contract
 from tests.providers.openai import test_chat
@@ -177,3 +181,45 @@ def test_a_stream_nobody_asked_for_is_kept_as_text(suite: type[Contract]) -> Non
 
     assert record["status"] == "ok"
     assert record["response"] == body.decode()
+
+
+@asynccontextmanager
+async def streaming(stream: bytes, *, then_close: bool) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A server that says so to every request and never ends the body; and what it was asked."""
+    asked: list[bytes] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            asked.append(await reader.readexactly(length))
+            writer.write(
+                b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+                b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(stream), stream)
+            )
+            if not then_close:
+                await reader.read()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    listener = await asyncio.start_server(handle, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}", asked
+    finally:
+        listener.close()
+
+
+@EVERY
+@pytest.mark.parametrize("then_close", [True, False], ids=["closed", "left open"])
+async def test_a_whole_stream_is_paid_for_once_however_its_connection_ends(
+    suite: type[Contract], tmp_path: Path, then_close: bool
+) -> None:
+    async with streaming(b"".join(suite.stream), then_close=then_close) as (url, asked):
+        job = a_job(tmp_path, suite.provider.name, url, stream=True, rows=6)
+        summary = await launch(job)
+
+    assert summary.exit_code == 0, summary
+    assert len(asked) == 6
+    check_one_record_a_row(tmp_path, 6)

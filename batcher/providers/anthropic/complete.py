@@ -17,9 +17,9 @@ from batcher.providers.sse import (
     Assembled,
     Happening,
     is_stream,
-    last_event,
     read_event,
     unstreamed,
+    whole_events,
 )
 from batcher.providers.turns import conversation, dialogue_of, plain_text
 from batcher.providers.wire import read_body, request_id_of
@@ -107,10 +107,11 @@ class Complete:
         return unstreamed(response, _assembled)
 
     def stream_is_over(self, tail: bytes) -> bool:
-        """Whether the bytes at the end of a stream so far include its end event."""
-        last = last_event(tail)
-        data = None if last is None else read_event(last.data)
-        return data is not None and (_stop_of(data) is not None or "error" in data)
+        """Whether whole events at the end of a stream so far include the one that ends it."""
+        found = ((event, read_event(event.data)) for event in whole_events(tail))
+        return any(
+            data is not None and (_is_error(event, data) or _is_last(data)) for event, data in found
+        )
 
 
 def _prompt_text(prompt: Prompt, request: Request) -> str:
@@ -154,6 +155,14 @@ def _judged(
     return judged(reply, _STOPS, used_tool=False, status=response.status)
 
 
+def _is_error(event: Happening, data: dict[str, Any]) -> bool:
+    return event.name == "error" or data.get("type") == "error" or "error" in data
+
+
+def _is_last(data: dict[str, Any]) -> bool:
+    return isinstance(data.get("completion"), str) and _stop_of(data) is not None
+
+
 def _assembled(events: Iterable[Happening]) -> Assembled:
     """The completion the events of one stream make; the one that names a stop reason is its end."""
     fields: dict[str, Any] = {}
@@ -164,7 +173,7 @@ def _assembled(events: Iterable[Happening]) -> Assembled:
         if data is None:
             garbled = True
             continue
-        if event.name == "error" or data.get("type") == "error" or "error" in data:
+        if _is_error(event, data):
             status = told_status(fault_in(data), failures.TABLE) or 500
             return Assembled(body={}, ended=True, error=(data, status))
         text = data.get("completion")
@@ -172,5 +181,5 @@ def _assembled(events: Iterable[Happening]) -> Assembled:
             continue
         texts.append(text)
         fields.update(data)
-        ended = ended or _stop_of(data) is not None
+        ended = ended or _is_last(data)
     return Assembled(body={**fields, "completion": "".join(texts)}, ended=ended, garbled=garbled)

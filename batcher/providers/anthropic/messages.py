@@ -146,7 +146,7 @@ class Messages:
         return unstreamed(response, assembled)
 
     def stream_is_over(self, tail: bytes) -> bool:
-        """Whether the bytes at the end of a stream so far include its end event."""
+        """Whether whole events at the end of a stream so far include the one that ends it."""
         return is_over(tail)
 
 
