@@ -123,7 +123,7 @@ def check_all_are_records(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
 
 
 @EVERY
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_whatever_is_answered_is_written_as_that_rows_record(
     suite: type[Contract], data: st.DataObject

@@ -100,7 +100,7 @@ def says(*pieces: bytes, then: str = "open") -> Say:
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.002)
         if then == "reset":
             writer.get_extra_info("socket").setsockopt(
                 SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0)
