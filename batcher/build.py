@@ -138,7 +138,11 @@ def make_intake(job: Job, target: Target) -> Intake:
 
 
 def make_transport(
-    keys: Sequence[KeySetting], values: Mapping[str, Secret], job: Job, redactor: Redactor
+    keys: Sequence[KeySetting],
+    values: Mapping[str, Secret],
+    job: Job,
+    redactor: Redactor,
+    provider: Provider,
 ) -> HttpTransport:
     """The HTTP client of a run.
 
@@ -154,6 +158,7 @@ def make_transport(
         connect_timeout_s=job.patience.connect_timeout_s,
         first_byte_s=job.patience.first_byte_s,
         user_agent=f"batcher/{__version__}",
+        is_over=provider.stream_is_over,
     )
 
 
@@ -200,7 +205,7 @@ def compose(
             emit=emit,
             refresh_s={key.ref.alias: key.refresh_s for key in keys},
         ),
-        transport=make_transport(keys, values, job, redactor),
+        transport=make_transport(keys, values, job, redactor, target.provider),
         provider=target.provider,
         redactor=redactor,
         sink=sink,

@@ -76,6 +76,13 @@ class Provider(Protocol):
         """What the response would have been without streaming; a cut stream is a Failure."""
         ...
 
+    def stream_is_over(self, tail: bytes) -> bool:
+        """Whether whole events at the end of a stream so far include the one that ends it.
+
+        Asked with all that came since it last stood between two events.
+        """
+        ...
+
     def quotas(self, headers: Mapping[str, str], *, epoch_s: float) -> Sequence[Quota]:
         """What the rate-limit headers say; epoch_s turns reset dates into seconds."""
         ...

@@ -203,13 +203,19 @@ class Response:
 
 @record
 class Reply:
-    """A usable answer, decoded."""
+    """A usable answer, decoded.
+
+    Attributes:
+        json: The body it was read from, when a strict parser has read the whole of it and would
+            read it inside a record too; None where the body had to be read with patience.
+    """
 
     text: str = field(repr=False)
     stop_reason: str | None
     model: str
     usage: Usage
     request_id: str | None = None
+    json: bytes | None = field(default=None, repr=False, compare=False)
 
 
 @record

@@ -114,7 +114,7 @@ async def _send(job: Job, target: Target, call: Call, redactor: Redactor) -> Rep
         if key.source is not None:
             values[key.ref.alias] = await key.source.get()
             redactor.learn(values[key.ref.alias])
-    transport = make_transport(keys, values, job, redactor)
+    transport = make_transport(keys, values, job, redactor, target.provider)
     began_s = clock.now()
     try:
         exchange = await attempt(

@@ -79,9 +79,7 @@ def happenings(body: bytes) -> Iterator[Happening]:
 
     Source: WHATWG HTML, "Parsing an event stream".
     """
-    body = body.removeprefix(_BOM)
-    if b"\r" in body:  # JSON escapes it inside texts, so a bare one ends a line
-        body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    body = _with_plain_line_ends(body.removeprefix(_BOM))
     for block in body.split(b"\n\n"):
         name, data = "", None
         for line in block.split(b"\n"):
@@ -94,13 +92,15 @@ def happenings(body: bytes) -> Iterator[Happening]:
             yield Happening(name, data)
 
 
-def last_event(tail: bytes) -> Happening | None:
-    """The last event of a stream's tail; None while it is not whole, or begins before the tail."""
-    text = tail.replace(b"\r\n", b"\n")
-    if not text.endswith(b"\n\n"):
-        return None
-    last = text.rstrip(b"\n").rpartition(b"\n\n")[2]
-    return next(happenings(last), None)
+def _with_plain_line_ends(body: bytes) -> bytes:
+    if b"\r" in body:  # JSON escapes it inside texts, so a bare one ends a line
+        body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return body
+
+
+def whole_events(tail: bytes) -> Iterator[Happening]:
+    """The events of a stream's tail whose blank line is there too."""
+    return happenings(_with_plain_line_ends(tail).rpartition(b"\n\n")[0])
 
 
 def read_event(data: bytes) -> dict[str, Any] | None:

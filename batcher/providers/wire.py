@@ -28,6 +28,7 @@ _ESCAPE = re.compile(
     rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 )
 _HALF_ESCAPE_BYTES = 6  # backslash, u, four hex digits
+_LEAST_TOO_DEEP_BYTES = 2 * 1024  # brackets of the 1024 levels that orjson reads
 _LONGEST_INT = 18  # digits; longer ones would not fit the 64 bits JSON writers agree on
 _HEAVY = ("image", "image_url", "document", "file")
 _ENDPOINTS = ("/v1/chat/completions", "/chat/completions", "/v1/messages", "/v1/complete")
@@ -42,6 +43,21 @@ def read_json(body: bytes) -> object:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         return _read_odd_json(body)
+
+
+def read_body(body: bytes) -> tuple[object, bytes | None]:
+    """The JSON value a body holds, and the body where a strict parser reads it in a record too.
+
+    What only patience can read, or what is nested so deep that one level more is too much, comes
+    without its body: such bytes in a record would make it a record nobody can read.
+    """
+    try:
+        if len(body) < _LEAST_TOO_DEEP_BYTES:
+            return orjson.loads(body), body
+        values = orjson.loads(b"[%b]" % body)
+    except orjson.JSONDecodeError:
+        return read_json(body), None
+    return (values[0], body) if len(values) == 1 else (None, None)
 
 
 def _read_odd_json(body: bytes) -> object:

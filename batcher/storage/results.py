@@ -77,7 +77,9 @@ class RecordSink:
         if outcome.failure and outcome.failure.reply:
             record |= _paid(outcome.failure.reply)
         if self._response and outcome.body is not None:
-            record["response"] = embedded(outcome.body, parsed=reply is not None)
+            # The very body the reply was read from: a stream's may be another than the one kept.
+            parsed = reply is not None and reply.json is outcome.body
+            record["response"] = embedded(outcome.body, parsed=parsed)
         file = self._results if reply else self._failures
         file.append(json_line(record, self._clean))
 

@@ -15,7 +15,8 @@ from aiohttp.http import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
-_MOST_BODY_BYTES = 256 * 1024 * 1024  # an answer is kilobytes; an endless one must not fill memory
+from batcher.transport.ending import IsOver, Partings, whole
+
 _JOINED_BYTES = 64 * 1024  # joining head and body copies the body, and saves a system call
 _SWITCHING, _FIRST_FINAL, _PROXY_WANTS_USER = 101, 200, 407
 
@@ -48,6 +49,8 @@ class Direct:
         url: Where to.
         headers: All but Content-Length.
         timeout: Its `sock_connect` bounds connecting.
+        is_over: Knows the end of an event stream.
+        partings: Takes connections whose answer is whole.
 
     Raises:
         ValueError: A header cannot be sent.
@@ -60,8 +63,12 @@ class Direct:
         headers: CIMultiDict[str],
         *,
         timeout: aiohttp.ClientTimeout,
+        is_over: IsOver,
+        partings: Partings,
     ) -> None:
         self._connector = connector
+        self._is_over = is_over
+        self._partings = partings
         self._timeout = timeout
         self._target = aiohttp.ClientRequest("POST", url)  # tells the connector where; never sent
         self._head = _head(url, headers)
@@ -93,14 +100,17 @@ class Direct:
                     break
             if begun is not None:
                 begun()
-            answer = content.read_nowait() if content.is_eof() else await _all(content)
+            if content.is_eof():
+                answer = content.read_nowait()
+            else:
+                answer = await whole(content, self._is_over)
         except HttpProcessingError as fault:
             connection.close()
             raise ValueError(fault.message) from fault
         except BaseException:
             connection.close()
             raise
-        connection.release()
+        self._partings.part(content, connection)
         return Answer(status, message.headers, answer)
 
 
@@ -112,21 +122,33 @@ class Proxied:
         url: Where to.
         headers: All but Content-Length.
         proxy: Credentials in it are used.
+        is_over: Knows the end of an event stream.
+        partings: Takes connections whose answer is whole.
     """
 
     def __init__(
-        self, session: aiohttp.ClientSession, url: URL, headers: CIMultiDict[str], *, proxy: URL
+        self,
+        session: aiohttp.ClientSession,
+        url: URL,
+        headers: CIMultiDict[str],
+        *,
+        proxy: URL,
+        is_over: IsOver,
+        partings: Partings,
     ) -> None:
         self._session = session
         self._url = url
         self._headers = headers
         self._proxy = proxy
+        self._is_over = is_over
+        self._partings = partings
 
     async def ask(self, body: bytes, begun: Callable[[], None] | None = None) -> Answer:
         """See Way.ask."""
-        async with self._session.post(
+        response = await self._session.post(
             self._url, data=body, headers=self._headers, proxy=self._proxy, allow_redirects=False
-        ) as response:
+        )
+        try:
             if begun is not None:
                 begun()
             if response.status == _PROXY_WANTS_USER:  # as for https, where no tunnel is opened then
@@ -136,7 +158,12 @@ class Proxied:
                     status=response.status,
                     message=response.reason or "",
                 )
-            return Answer(response.status, response.headers, await _all(response.content))
+            answer = await whole(response.content, self._is_over)
+        except BaseException:
+            response.close()
+            raise
+        self._partings.part(response.content, response)
+        return Answer(response.status, response.headers, answer)
 
 
 def common_headers(url: URL) -> CIMultiDict[str]:
@@ -154,14 +181,3 @@ def _head(url: URL, headers: CIMultiDict[str]) -> bytes:
         if not line.replace("\t", " ").isprintable():
             raise ValueError(f"a line break or such in the header {line.split(':')[0]!a}")
     return "\r\n".join([*lines, "Content-Length: "]).encode()
-
-
-async def _all(content: aiohttp.StreamReader) -> bytes:
-    chunks = []
-    size = 0
-    while chunk := await content.readany():
-        size += len(chunk)
-        if size > _MOST_BODY_BYTES:
-            raise ValueError(f"the answer is larger than {_MOST_BODY_BYTES} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)

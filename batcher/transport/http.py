@@ -16,6 +16,7 @@ from batcher.errors import ConfigError
 from batcher.records import AuthStyle, Failure, KeyRef, Response, Wire
 from batcher.secret import Redactor, Secret
 from batcher.transport.deadline import Begin, Deadlines, late
+from batcher.transport.ending import IsOver, Partings
 from batcher.transport.exchange import Direct, Proxied, Way, common_headers
 from batcher.transport.faults import NETWORK_FAULTS, failure_of
 from batcher.transport.proxies import proxy_for
@@ -47,6 +48,7 @@ class HttpTransport:
         connect_timeout_s: Connecting, TLS included.
         first_byte_s: From sending to the head of the answer; None: only the whole is bounded.
         user_agent: What the server's operator sees.
+        is_over: Whether the bytes at the end of an event stream include its end event.
 
     Honours HTTPS_PROXY, HTTP_PROXY, NO_PROXY and (through OpenSSL) SSL_CERT_FILE. Redirects
     are not followed: a key must not travel to another host.
@@ -61,12 +63,15 @@ class HttpTransport:
         connect_timeout_s: float,
         first_byte_s: float | None = None,
         user_agent: str,
+        is_over: IsOver = lambda _: False,
     ) -> None:
         self._values = values
         self._auth = auth
         self._redactor = redactor
         self._first_byte_s = first_byte_s
         self._user_agent = user_agent
+        self._is_over = is_over
+        self._partings = Partings()
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s)
         self._connector: aiohttp.TCPConnector | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -112,6 +117,7 @@ class HttpTransport:
     async def close(self) -> None:
         """Let the connections go."""
         self._routes.clear()
+        self._partings.close()
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -136,8 +142,16 @@ class HttpTransport:
         if origin not in self._proxies:
             self._proxies[origin] = proxy_for(url)
         proxy = self._proxies[origin]
+        is_over, partings = self._is_over, self._partings
         if proxy is None:
-            return Direct(connector, url, headers, timeout=self._timeout)
+            return Direct(
+                connector,
+                url,
+                headers,
+                timeout=self._timeout,
+                is_over=is_over,
+                partings=partings,
+            )
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=connector,
@@ -145,7 +159,7 @@ class HttpTransport:
                 timeout=self._timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
-        return Proxied(self._session, url, headers, proxy=proxy)
+        return Proxied(self._session, url, headers, proxy=proxy, is_over=is_over, partings=partings)
 
     def _route(self, wire: Wire, key: KeyRef) -> _Route:
         """Everything of a request that is the same for the next one with this key."""

@@ -56,7 +56,7 @@ def field_of(result: Reply | Failure, path: str) -> object:
 def check_is_sound(result: Reply | Failure | None) -> None:
     """A result can be written down, is short where people read it, and keeps what was paid."""
     assert isinstance(result, Reply | Failure)
-    orjson.dumps(asdict(result))
+    orjson.dumps(asdict(result), default=bytes.decode)
     if isinstance(result, Failure):
         assert len(result.message) <= 600
         assert "\n" not in result.message
@@ -279,6 +279,23 @@ class Contract:
         assert over[-1] == len(body)
         assert len(body) - over[0] <= 2
         assert self.provider.stream_is_over(body[-200:])
+
+    @pytest.mark.parametrize("eol", [b"\n", b"\r\n", b"\r"])
+    def test_the_end_of_a_stream_is_known_whatever_comes_after_it(self, eol: bytes) -> None:
+        """Servers send a ping or a comment behind it, and lines may end in any way."""
+        more = b': bye\n\nevent: ping\ndata: {"type": "ping"}\n\n: half a com'
+        body = (b"".join(self.stream) + more).replace(b"\n", eol)
+
+        assert self.provider.stream_is_over(body)
+        assert not self.provider.stream_is_over(
+            body.replace(self.stream[-1].replace(b"\n", eol), b"")
+        )
+
+    def test_an_error_is_the_end_of_a_stream(self) -> None:
+        error = b'event: error\ndata: {"type": "error", "error": {"message": "oops"}}\n\n'
+
+        assert self.provider.stream_is_over(self.stream[0] + error)
+        assert not self.provider.stream_is_over(self.stream[0] + error[:-2])
 
     def test_a_garbled_event_in_a_whole_stream_is_a_bad_response(self) -> None:
         middle = len(self.stream) // 2

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batcher.providers.sse import Happening, happenings, is_stream, last_event
+from batcher.providers.sse import Happening, happenings, is_stream, whole_events
 from batcher.records import Response
 
 
@@ -33,13 +33,13 @@ def test_what_goes_into_events_comes_out(data: list[bytes], eol: bytes) -> None:
     body = b"".join(b"event: e" + eol + b"data: " + each + eol + eol for each in data)
 
     assert [event.data for event in happenings(body)] == data
-    if data and eol != b"\r":
-        assert last_event(body) == Happening("e", data[-1])
+    assert list(whole_events(body)) == list(happenings(body))
 
 
-@pytest.mark.parametrize("tail", [b"", b"data: 1", b"data: 1\n", b"event: a\n\n"])
-def test_an_unfinished_tail_has_no_last_event(tail: bytes) -> None:
-    assert last_event(tail) is None
+@pytest.mark.parametrize("end", [b"", b"data: 2", b"data: 2\n", b"event: a\n\n", b": c"])
+def test_an_event_is_whole_when_its_blank_line_is_there(end: bytes) -> None:
+    assert list(whole_events(end)) == []
+    assert list(whole_events(b"data: 1\n\n" + end)) == [Happening("", b"1")]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from batcher.providers.wire import (
     input_chars,
     normal_base_url,
     one_line,
+    read_body,
     read_json,
     request_id_of,
     what_came,
@@ -170,3 +171,34 @@ def test_a_prompts_size_counts_texts_and_images() -> None:
     assert input_chars(prompt) == 3 + 4 + IMAGE_CHARS + 2 + 5
     assert input_chars(prompt, "unused") == input_chars(prompt)
     assert input_chars(Prompt(messages=[{"role": "user"}]), "job") == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "is_strict"),
+    [
+        (b' {"a": 1}\n', True),
+        (b'{"a": ' + b"[" * 1022 + b"]" * 1022 + b"}", True),
+        (b'{"a": ' + b"[" * 1023 + b"]" * 1023 + b"}", False),  # no room for the record around it
+        (b'{"a": NaN}', False),
+        (b'{"a": "\\ud83d"}', False),
+        (b'{"a": "\t"}', False),
+        (b'{"a": "\x01"}', False),
+        (b'{"a": 1e999}', False),
+        (b'\xef\xbb\xbf{"a": 1}', False),
+        (b'{"a": "' + b"x" * 3000 + b'", "b": NaN}', False),
+    ],
+)
+def test_a_body_is_given_with_its_value_only_where_any_parser_reads_it(
+    body: bytes, is_strict: bool
+) -> None:
+    value, strict = read_body(body)
+
+    assert isinstance(value, dict)
+    assert strict is (body if is_strict else None)
+
+
+@pytest.mark.parametrize("filler", [b"", b" " * 3000])
+@pytest.mark.parametrize("body", [b"", b"1, 2", b"[1], [2]", b"{", b"[1"])
+def test_what_is_not_one_value_is_none(body: bytes, filler: bytes) -> None:
+    """Long bodies are read inside brackets, which would make a list of two values."""
+    assert read_body(body + filler) == (None, None)

@@ -224,6 +224,24 @@ def test_a_stream_of_events_is_kept_as_text(tmp_path: Path) -> None:
     assert written(tmp_path, an_outcome(1, body=body))["response"] == body.decode()
 
 
+@pytest.mark.parametrize("body", [b'{"n": NaN}', b'{"t": "a\tb"}', b'{"t": "\\ud83d"}'])
+def test_a_body_that_was_read_with_patience_is_kept_as_text(tmp_path: Path, body: bytes) -> None:
+    """It holds an answer, so the row is ok; as JSON it would make the record unreadable."""
+    assert written(tmp_path, an_outcome(1, body=body))["response"] == body.decode()
+
+
+def test_a_body_that_the_reply_names_as_strictly_read_is_kept_as_it_came(tmp_path: Path) -> None:
+    """Nothing reads it again: even what is no JSON would go into the record."""
+    body = b'{"n":1.50,\n"m":?}'
+    outcome = an_outcome(1, body=body)
+    assert outcome.reply is not None
+    sink = RecordSink(tmp_path)
+    sink.write(replace(outcome, reply=replace(outcome.reply, json=body)))
+    sink.close()
+
+    assert lines(tmp_path / RESULTS)[0].endswith(b'"response":{"n":1.50,"m":?}}')
+
+
 @given(st.binary(max_size=60))
 def test_whatever_a_server_sends_can_be_embedded(body: bytes) -> None:
     line = json_line({"response": embedded(body, parsed=False)}, bytes)

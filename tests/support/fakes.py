@@ -112,6 +112,9 @@ class PlainProvider:
     def unstream(self, response: Response) -> Response | Failure:
         return response
 
+    def stream_is_over(self, tail: bytes) -> bool:
+        return False
+
     def quotas(self, headers: Mapping[str, str], *, epoch_s: float) -> Sequence[Quota]:
         return ()
 

@@ -11,6 +11,7 @@ import pytest
 from multidict import CIMultiDict
 from yarl import URL
 
+from batcher.transport.ending import Partings
 from batcher.transport.exchange import Answer, Direct, common_headers
 
 _ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
@@ -62,7 +63,14 @@ async def direct(url: URL) -> AsyncIterator[Direct]:
     connector = aiohttp.TCPConnector(limit=0)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0)
     try:
-        yield Direct(connector, url, headers, timeout=timeout)
+        yield Direct(
+            connector,
+            url,
+            headers,
+            timeout=timeout,
+            is_over=lambda _: False,
+            partings=Partings(),
+        )
     finally:
         await connector.close()
 
@@ -178,4 +186,6 @@ async def test_a_header_with_a_line_break_is_refused_before_anything_is_sent() -
             url,
             CIMultiDict({"x-mine": "a\r\nx-other: b"}),
             timeout=aiohttp.ClientTimeout(),
+            is_over=lambda _: False,
+            partings=Partings(),
         )

@@ -17,12 +17,12 @@ from batcher.providers.sse import (
     Assembled,
     Happening,
     is_stream,
-    last_event,
     read_event,
     unstreamed,
+    whole_events,
 )
 from batcher.providers.turns import conversation, dialogue_of, plain_text
-from batcher.providers.wire import read_json, request_id_of
+from batcher.providers.wire import read_body, request_id_of
 from batcher.records import Failure, Prompt, Quota, Reply, Response, Usage, Wire
 
 _PATH = "/v1/complete"
@@ -81,11 +81,11 @@ class Complete:
         The one space a completion begins with belongs to the format and is left out of the text.
         """
         if 200 <= response.status < 300:
-            body = read_json(response.body)
+            body, strict = read_body(response.body)
             if isinstance(body, dict):
                 text = body.get("completion")
                 if isinstance(text, str):
-                    return _judged(body, text, response)
+                    return _judged(body, text, response, strict)
             elif is_stream(response):  # not asked for, and paid for all the same
                 whole = self.unstream(response)
                 return whole if isinstance(whole, Failure) else self.decode(whole)
@@ -107,10 +107,11 @@ class Complete:
         return unstreamed(response, _assembled)
 
     def stream_is_over(self, tail: bytes) -> bool:
-        """Whether the bytes at the end of a stream so far include its end event."""
-        last = last_event(tail)
-        data = None if last is None else read_event(last.data)
-        return data is not None and (_stop_of(data) is not None or "error" in data)
+        """Whether whole events at the end of a stream so far include the one that ends it."""
+        found = ((event, read_event(event.data)) for event in whole_events(tail))
+        return any(
+            data is not None and (_is_error(event, data) or _is_last(data)) for event, data in found
+        )
 
 
 def _prompt_text(prompt: Prompt, request: Request) -> str:
@@ -139,7 +140,9 @@ def _stop_of(body: Mapping[str, Any]) -> str | None:
     return stop if isinstance(stop, str) else None
 
 
-def _judged(body: dict[str, Any], text: str, response: Response) -> Reply | Failure:
+def _judged(
+    body: dict[str, Any], text: str, response: Response, strict: bytes | None
+) -> Reply | Failure:
     model = body.get("model")
     reply = Reply(
         text=text.removeprefix(" "),
@@ -147,8 +150,17 @@ def _judged(body: dict[str, Any], text: str, response: Response) -> Reply | Fail
         model=model if isinstance(model, str) else "",
         usage=Usage(),
         request_id=request_id_of(response.headers, body),
+        json=strict,
     )
     return judged(reply, _STOPS, used_tool=False, status=response.status)
+
+
+def _is_error(event: Happening, data: dict[str, Any]) -> bool:
+    return event.name == "error" or data.get("type") == "error" or "error" in data
+
+
+def _is_last(data: dict[str, Any]) -> bool:
+    return isinstance(data.get("completion"), str) and _stop_of(data) is not None
 
 
 def _assembled(events: Iterable[Happening]) -> Assembled:
@@ -161,7 +173,7 @@ def _assembled(events: Iterable[Happening]) -> Assembled:
         if data is None:
             garbled = True
             continue
-        if event.name == "error" or data.get("type") == "error" or "error" in data:
+        if _is_error(event, data):
             status = told_status(fault_in(data), failures.TABLE) or 500
             return Assembled(body={}, ended=True, error=(data, status))
         text = data.get("completion")
@@ -169,5 +181,5 @@ def _assembled(events: Iterable[Happening]) -> Assembled:
             continue
         texts.append(text)
         fields.update(data)
-        ended = ended or _stop_of(data) is not None
+        ended = ended or _is_last(data)
     return Assembled(body={**fields, "completion": "".join(texts)}, ended=ended, garbled=garbled)

@@ -26,7 +26,7 @@ from batcher.providers.body import Pattern, add_extra, base_headers, job_problem
 from batcher.providers.faults import failure_of
 from batcher.providers.sse import is_stream, unstreamed
 from batcher.providers.turns import Turn, conversation, is_plain
-from batcher.providers.wire import count_of, one_line, read_json, request_id_of, text_of
+from batcher.providers.wire import count_of, one_line, read_body, request_id_of, text_of
 from batcher.records import Failure, FailureKind, Prompt, Quota, Reply, Response, Usage, Wire
 
 STREAM_ABOVE_TOKENS = 21_333
@@ -120,11 +120,11 @@ class Messages:
     def decode(self, response: Response) -> Reply | Failure:
         """Meaning of a response; never raises for what a server sends."""
         if 200 <= response.status < 300:
-            body = read_json(response.body)
+            body, strict = read_body(response.body)
             if isinstance(body, dict):
                 content = body.get("content")
                 if isinstance(content, list) and body.get("type") != "error":
-                    return _judged(body, content, response)
+                    return _judged(body, content, response, strict)
             elif is_stream(response):  # not asked for, and paid for all the same
                 whole = self.unstream(response)
                 return whole if isinstance(whole, Failure) else self.decode(whole)
@@ -146,7 +146,7 @@ class Messages:
         return unstreamed(response, assembled)
 
     def stream_is_over(self, tail: bytes) -> bool:
-        """Whether the bytes at the end of a stream so far include its end event."""
+        """Whether whole events at the end of a stream so far include the one that ends it."""
         return is_over(tail)
 
 
@@ -212,7 +212,9 @@ def _checked_version(body: dict[str, Any], request: Request) -> str:
     return version
 
 
-def _judged(body: dict[str, Any], content: list[Any], response: Response) -> Reply | Failure:
+def _judged(
+    body: dict[str, Any], content: list[Any], response: Response, strict: bytes | None
+) -> Reply | Failure:
     text, used_tool = "", False
     for block in content:
         if isinstance(block, dict):
@@ -230,6 +232,7 @@ def _judged(body: dict[str, Any], content: list[Any], response: Response) -> Rep
         model=model if isinstance(model, str) else "",
         usage=_usage(body.get("usage")),
         request_id=request_id_of(response.headers, body),
+        json=strict,
     )
     detail = _why_refused(body) if stop_reason == "refusal" else ""
     return judged(reply, _STOPS, used_tool=used_tool, status=response.status, detail=detail)

@@ -9,7 +9,7 @@ from typing import Any
 
 from batcher.providers.anthropic.failures import TABLE
 from batcher.providers.faults import fault_in, told_status
-from batcher.providers.sse import Assembled, Happening, last_event, read_event
+from batcher.providers.sse import Assembled, Happening, read_event, whole_events
 from batcher.providers.wire import read_json
 
 # Kind of delta -> its field, which is also the block's field it is appended to.
@@ -19,13 +19,15 @@ _APPENDED = {
     "signature_delta": "signature",
     "input_json_delta": "partial_json",
 }
-_ENDS = ("message_stop", "error")
+_STOP, _ERROR = "message_stop", "error"
 
 
 def is_over(tail: bytes) -> bool:
     """Whether a tail of the stream holds its end event, or the error it broke off with, whole."""
-    last = last_event(tail)
-    return last is not None and last.name in _ENDS
+    if b"message_stop" not in tail and b"error" not in tail:
+        return False
+    found = ((event, read_event(event.data)) for event in whole_events(tail))
+    return any(data is not None and _kind(event, data) in (_STOP, _ERROR) for event, data in found)
 
 
 def assembled(events: Iterable[Happening]) -> Assembled:
@@ -37,14 +39,18 @@ def assembled(events: Iterable[Happening]) -> Assembled:
         if data is None:
             garbled = True
             continue
-        kind = data.get("type") or event.name
-        if kind == "error" or event.name == "error":
+        kind = _kind(event, data)
+        if kind == _ERROR:
             status = told_status(fault_in(data), TABLE) or 500
             return Assembled(body={}, ended=True, error=(data, status))
-        if kind == "message_stop":
+        if kind == _STOP:
             return Assembled(body=message.whole(), ended=True, garbled=garbled)
         message.take(kind, data)
     return Assembled(body=message.whole(), ended=False, garbled=garbled)
+
+
+def _kind(event: Happening, data: dict[str, Any]) -> object:
+    return _ERROR if event.name == _ERROR else data.get("type") or event.name
 
 
 class _Message:

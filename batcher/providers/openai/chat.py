@@ -22,7 +22,7 @@ from batcher.providers.openai import failures, quota
 from batcher.providers.openai.stream import assembled, is_over
 from batcher.providers.sse import is_stream, unstreamed
 from batcher.providers.turns import System, Turn, conversation, is_plain, plain_text
-from batcher.providers.wire import count_of, read_json, request_id_of, text_of
+from batcher.providers.wire import count_of, read_body, request_id_of, text_of
 from batcher.records import Failure, FailureKind, Prompt, Quota, Reply, Response, Usage, Wire
 
 VENDOR_URL = "https://api.openai.com"
@@ -107,13 +107,13 @@ class Chat:
     def decode(self, response: Response) -> Reply | Failure:
         """Meaning of a response; never raises for what a server sends."""
         if 200 <= response.status < 300:
-            body = read_json(response.body)
+            body, strict = read_body(response.body)
             if isinstance(body, dict):
                 choices = body.get("choices")
                 if isinstance(choices, list) and choices and not body.get("error"):
                     choice = choices[0]
                     if isinstance(choice, dict) and isinstance(choice.get("message"), dict):
-                        return _judged(body, choice, response)
+                        return _judged(body, choice, response, strict)
             elif is_stream(response):  # not asked for, and paid for all the same
                 whole = self.unstream(response)
                 return whole if isinstance(whole, Failure) else self.decode(whole)
@@ -138,7 +138,7 @@ class Chat:
         return unstreamed(response, assembled)
 
     def stream_is_over(self, tail: bytes) -> bool:
-        """Whether the bytes at the end of a stream so far include its end event."""
+        """Whether whole events at the end of a stream so far include the one that ends it."""
         return is_over(tail)
 
 
@@ -165,7 +165,9 @@ def _system_turn(system: System) -> Turn:
     return {"role": "system", "content": plain_text(system, "the system text")}
 
 
-def _judged(body: dict[str, Any], choice: dict[str, Any], response: Response) -> Reply | Failure:
+def _judged(
+    body: dict[str, Any], choice: dict[str, Any], response: Response, strict: bytes | None
+) -> Reply | Failure:
     if isinstance(choice.get("error"), dict):  # OpenRouter, when the answer broke off
         return failure_of(response, failures.TABLE, error=choice["error"])
     message, model = choice["message"], body.get("model")
@@ -177,6 +179,7 @@ def _judged(body: dict[str, Any], choice: dict[str, Any], response: Response) ->
         model=model if isinstance(model, str) else "",
         usage=_usage(body.get("usage")),
         request_id=request_id_of(response.headers, body),
+        json=strict,
     )
     if refusal is not None:
         return kept(reply, REFUSAL, status=response.status)

@@ -7,18 +7,27 @@ has no choices.
 from collections.abc import Iterable
 from typing import Any
 
-from batcher.providers.sse import Assembled, Happening, last_event, read_event
+from batcher.providers.sse import Assembled, Happening, read_event, whole_events
 
 _DONE = b"[DONE]"
-_ERROR = b'{"error"'
 
 
 def is_over(tail: bytes) -> bool:
-    """Whether a tail of the stream ends in its end event, or the error it broke off with."""
-    last = last_event(tail)
-    if last is None:
+    """Whether a tail of the stream holds its end event, or the error it broke off with, whole."""
+    if _DONE not in tail and b"error" not in tail:
         return False
-    return last.data.strip() == _DONE or last.name == "error" or last.data.startswith(_ERROR)
+    return any(_ends(event) for event in whole_events(tail))
+
+
+def _ends(event: Happening) -> bool:
+    if event.data.strip() == _DONE:
+        return True
+    chunk = read_event(event.data)
+    return chunk is not None and _is_error(event, chunk)
+
+
+def _is_error(event: Happening, chunk: dict[str, Any]) -> bool:
+    return bool(chunk.get("error") or event.name == "error")
 
 
 def assembled(events: Iterable[Happening]) -> Assembled:
@@ -31,7 +40,7 @@ def assembled(events: Iterable[Happening]) -> Assembled:
         chunk = read_event(event.data)
         if chunk is None:
             garbled = True
-        elif chunk.get("error") or event.name == "error":
+        elif _is_error(event, chunk):
             # With its own 200: decoding looks for the error's code, as in any other body.
             return Assembled(body={}, ended=True, error=(chunk, 200))
         else:
