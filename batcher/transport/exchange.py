@@ -151,19 +151,21 @@ class Proxied:
         try:
             if begun is not None:
                 begun()
-            if response.status == _PROXY_WANTS_USER:  # as for https, where no tunnel is opened then
-                raise aiohttp.ClientHttpProxyError(
-                    response.request_info,
-                    (),
-                    status=response.status,
-                    message=response.reason or "",
-                )
+            _refuse_proxys_own(response)
             answer = await whole(response.content, self._is_over)
         except BaseException:
             response.close()
             raise
         self._partings.part(response.content, response)
         return Answer(response.status, response.headers, answer)
+
+
+def _refuse_proxys_own(response: aiohttp.ClientResponse) -> None:
+    """Raise for a proxy's wish for a user, as aiohttp does where no tunnel is opened then."""
+    if response.status == _PROXY_WANTS_USER:
+        raise aiohttp.ClientHttpProxyError(
+            response.request_info, (), status=response.status, message=response.reason or ""
+        )
 
 
 def common_headers(url: URL) -> CIMultiDict[str]:

@@ -18,6 +18,7 @@ from batcher.pipeline.attempt import Exchange, understood
 from batcher.pipeline.backlog import Pending
 from batcher.pipeline.settle import outcome_of
 from batcher.records import Attempt, Failure, Outcome, Reply, Response
+from batcher.secret import Redactor
 from batcher.storage.durable import repair_tail
 from batcher.storage.ledger import scan
 from batcher.storage.results import FAILURES, RESULTS, RecordSink
@@ -71,6 +72,7 @@ def exchanged(suite: type[Contract], body: bytes, *, status: int, is_stream: boo
     return understood(
         Response(status=status, headers={"request-id": "req_\udcff"}, body=body),
         provider=suite.provider,
+        redactor=Redactor(),
         is_stream=is_stream,
         sent_at="2026-11-22T00:00:00.000Z",
         latency_s=0.25,
