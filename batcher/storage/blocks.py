@@ -13,7 +13,7 @@ from typing import Any
 from batcher.errors import InputError, MissingExtraError
 from batcher.storage.faults import input_error
 
-BLOCK = 1 << 18
+BLOCK = 1 << 17
 _PIECE = 1 << 14  # of compressed bytes: what one unpacks to must stay small as well
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"

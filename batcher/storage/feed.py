@@ -8,11 +8,11 @@ from contextlib import suppress
 from batcher.errors import BatcherError
 
 _AHEAD_BYTES = 1 << 20
-_ENOUGH_BYTES = 1 << 19  # per visit to a thread, which costs as much as parsing 100 rows
+_ENOUGH_BYTES = 1 << 17  # per visit to a thread, which costs as much as parsing 100 rows
 
 
 class Gather:
-    """Takes blocks that are always there (a file's), half a megabyte or more a visit."""
+    """Takes blocks that are always there (a file's), an eighth of a megabyte or more a visit."""
 
     def __init__(self, source: Iterator[bytes]) -> None:
         self._source = source
