@@ -24,7 +24,8 @@ _NEARLY = 5  # of so many attempts one may be missing: answers come in lumps
 _SAMPLES = 40  # answers a setting is judged by, at least
 _ROUNDS = 3.0  # of all in flight, on the way down: what was sent before comes in lumps
 _PAYS = 0.4  # growth of throughput per growth in flight, both as logarithms
-_COSTS = 1.4  # fewer in flight are too few when more are so much faster
+_COSTS = 1.4  # fewer in flight are too few when more are so much faster ...
+_MAY_COST = 1.25  # ... and from here on twice as many answers tell
 _AT_ONCE_S = 0.05  # answers this quick queue for nobody: what limits us then is our own speed
 _UNMET = 0.25  # of the answers; else something else held us back
 _ROOM = 1.75  # above the knee
@@ -189,12 +190,14 @@ class Concurrency:
 
     def _descend(self, top: _Setting, is_enough: bool, now: float) -> str | None:
         current = self._now
-        if current.answers < 0.5 * max(_SAMPLES, _ROUNDS * self._start):
+        if current.answers < 0.5 * self._enough():
             return None
         gain = top.gain(current)
         if not is_enough and gain < _COSTS**1.5:
             return None  # what is plain takes fewer answers to see
-        if gain < _COSTS and self.limit > 1:
+        if _MAY_COST <= gain < _COSTS and current.answers < 2.0 * self._enough():
+            return None
+        if gain < _MAY_COST and self.limit > 1:
             top.absorb(current)
             return self._set(0.5 * self._limit)
         self._top = self._before = None
@@ -203,6 +206,10 @@ class Concurrency:
             return self._set(top.mean_flight)
         self._knee = top
         return self._hold(_ROOM * knee, current.lasted_s, now)
+
+    def _enough(self) -> float:
+        """Answers that show, on the way down, what a setting is worth."""
+        return max(_SAMPLES, _ROUNDS * self._start)
 
     def _hold(self, limit: float, window_s: float, now: float) -> str:
         self._rest(window_s, now)
