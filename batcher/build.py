@@ -20,6 +20,7 @@ from batcher.pipeline.intake import Intake
 from batcher.pipeline.keys import Keys
 from batcher.pipeline.neighbours import Neighbours
 from batcher.pipeline.parts import Parts
+from batcher.policy.keyring import Keyring
 from batcher.policy.outage import Outage
 from batcher.policy.render import effective, make_renderer, row_id
 from batcher.ports import Journal, Provider, Settled, Sink, Source
@@ -216,13 +217,19 @@ def compose(
         sync_every_s=job.output.fsync_interval_s if job.output.fsync == "interval" else None,
         emit=emit,
         brake=brake,
-        neighbours=None
-        if has_own_server(job)
-        else Neighbours(
-            NoticeBoard(),
-            keyring=keyring,
-            values=values,
-            about=f"{target.base_url} {target.request.model}",
-            emit=emit,
-        ),
+        neighbours=_neighbours(job, target, keyring, values, emit),
     )
+
+
+def _neighbours(
+    job: Job,
+    target: Target,
+    keyring: Keyring,
+    values: Mapping[str, Secret],
+    emit: Callable[[Event], None],
+) -> Neighbours | None:
+    """What shares quotas with other runs on this machine; a server of our own has nobody else."""
+    if has_own_server(job):
+        return None
+    about = f"{target.base_url} {target.request.model}"
+    return Neighbours(NoticeBoard(), keyring=keyring, values=values, about=about, emit=emit)

@@ -110,7 +110,8 @@ class RateController(Protocol):
     def wait_s(self, need: Need, *, now: float) -> float:
         """Seconds until it is worth asking again; 0.0 means this need may go now.
 
-        A question that never acts: asking twice changes nothing.
+        A question that never acts: asking twice changes no answer, though it is noted when a
+        quota made somebody wait.
         """
         ...
 

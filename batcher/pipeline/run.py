@@ -81,6 +81,8 @@ class Run:
         except asyncio.CancelledError:
             if self.exit_code is None:
                 raise
+            if self._grace is not None:
+                self._grace.cancel()
             return  # stopped before anything was sent
         async with asyncio.TaskGroup() as group:
             self._group = group
