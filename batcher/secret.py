@@ -119,6 +119,10 @@ class Redactor:
         """Text for a person or a log: known secrets and anything shaped like a key, masked."""
         return self.clean_all(text.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
 
+    def clean_known(self, text: str | None) -> str | None:
+        """`clean_text` of what a server may have left out."""
+        return None if text is None else self.clean_text(text)
+
 
 def _forms(value: str) -> Iterator[str]:
     """How a key may be quoted back: as it is, out of its quotes, in JSON, in an address."""

@@ -155,13 +155,12 @@ def _shown(result: Reply | Failure, redactor: Redactor) -> Reply | Failure:
 
 
 def _masked(reply: Reply, redactor: Redactor) -> Reply:
-    stop, request_id = reply.stop_reason, reply.request_id
     return replace(
         reply,
         text=redactor.clean_text(reply.text),
-        stop_reason=stop and redactor.clean_text(stop),
+        stop_reason=redactor.clean_known(reply.stop_reason),
         model=redactor.clean_text(reply.model),
-        request_id=request_id and redactor.clean_text(request_id),
+        request_id=redactor.clean_known(reply.request_id),
     )
 
 

@@ -130,10 +130,9 @@ def _taught(
 
 def _masked(failure: Failure, redactor: Redactor) -> Failure:
     """A failure whose texts can be shown; decoding may have brought a key to light."""
-    error_type, request_id = failure.error_type, failure.request_id
     return replace(
         failure,
         message=redactor.clean_text(failure.message),
-        error_type=error_type and redactor.clean_text(error_type),
-        request_id=request_id and redactor.clean_text(request_id),
+        error_type=redactor.clean_known(failure.error_type),
+        request_id=redactor.clean_known(failure.request_id),
     )
