@@ -7,11 +7,12 @@ Blocking doors (`execute`, `run`) and async ones (`arun`, `stream`) are the same
 """
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from batcher import clock, logs
 from batcher.build import (
@@ -34,10 +35,9 @@ from batcher.records import Outcome, Status, Summary
 from batcher.resume import Way
 from batcher.retry import Retry
 from batcher.secret import Redactor
+from batcher.watch.progress import Glance, Progress
+from batcher.watch.screen import Screen
 from batcher.watch.tally import Tally
-
-if TYPE_CHECKING:
-    from batcher.watch.screen import Screen
 
 _AHEAD = 1000  # outcomes a slow reader of `stream` may leave unread before intake waits
 
@@ -154,7 +154,7 @@ async def launch(
     if not has_own_server(job):
         refuse_what_cannot_work(job)
     screen = _screen() if show else None
-    say: Callable[[str], None] = screen.print if screen is not None else lambda _: None
+    say: Callable[[str], None] = screen.say if screen is not None else lambda _: None
     path = Path(job.output.path)
     if fresh:
         path = fresh_directory(path)
@@ -227,17 +227,18 @@ def _finished(
     return summary
 
 
-def _screen() -> "Screen":
-    from batcher.watch.screen import Screen  # rich takes a tenth of a second to load
+def _screen() -> Screen:
+    with suppress(ValueError, AttributeError):  # standard error is closed, or there is none
+        if sys.stderr.isatty():
+            from batcher.watch.terminal import Terminal  # rich: 5 MB, a tenth of a second
 
-    return Screen(show=True)
+            return Terminal()
+    return Screen()
 
 
 def _progress(
-    work: Run, tally: Tally, directory: OutputDirectory, opened: Opened, screen: "Screen"
+    work: Run, tally: Tally, directory: OutputDirectory, opened: Opened, screen: Screen
 ) -> Coroutine[Any, Any, None]:
-    from batcher.watch.progress import Glance, ProgressView
-
     def look() -> Glance:
         return Glance(
             in_flight=work.in_flight,
@@ -246,7 +247,7 @@ def _progress(
             settled_before=opened.settled_before,
         )
 
-    return ProgressView(tally, look=look, console=screen).show()
+    return screen.show(Progress(tally), look)
 
 
 async def _with_background(main: Awaitable[None], others: list[Any], work: Run) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from batcher.errors import InputError
 from batcher.storage.blocks import blocks, is_packed, opened
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 17
 _HASHED_AT_ONCE_BYTES = 128 << 20  # a tenth of a second
 
 Verdict = Literal["same", "appended", "changed", "unknown"]

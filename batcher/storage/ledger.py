@@ -174,7 +174,7 @@ def _has_holes(path: Path) -> bool:
     with path.open("rb", buffering=0) as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - _UNCERTAIN_BYTES))
-        while block := file.read(1 << 20):
+        while block := file.read(_BUFFER):
             if 0 in block:
                 return True
     return False

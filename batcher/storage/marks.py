@@ -5,10 +5,7 @@ by one that all such pages share, so a run that goes well takes next to nothing,
 line number in a damaged file costs one page.
 """
 
-from typing import cast
-
 PAGE = 4096
-_SHARED = tuple(bytes([code]) * PAGE for code in range(256))
 
 
 class Marks:
@@ -18,10 +15,11 @@ class Marks:
         count: Lines that have a code.
     """
 
-    __slots__ = ("_left", "_pages", "count")
+    __slots__ = ("_alike", "_left", "_pages", "count")
 
     def __init__(self) -> None:
         self._pages: dict[int, bytearray] = {}
+        self._alike: dict[int, bytearray] = {}  # code -> a page of nothing else, never written to
         self._left: dict[int, int] = {}  # lines without a code, of pages not shared
         self.count = 0
 
@@ -48,9 +46,8 @@ class Marks:
         if not left:
             del self._left[index]
             page = self._pages[index]
-            shared = _SHARED[page[0]]
-            if page == shared:
-                self._pages[index] = cast("bytearray", shared)  # holds no 0 to be written to
+            if page.count(page[0]) == PAGE:
+                self._pages[index] = self._alike.setdefault(page[0], page)
 
     def has_all(self, first: int, last: int) -> bool:
         """Whether each of these lines has a code."""

@@ -16,7 +16,7 @@ from batcher.storage.replace import replacing
 
 Packing = Literal["gz", "zst"]
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 17
 _GZIP_LEVEL = 6
 _GZIP_CONTAINER = 31  # zlib's wbits for a gzip file
 _ZSTD_LEVEL = 3

@@ -10,7 +10,7 @@ from batcher.storage.faults import storage_error
 from batcher.storage.quarantine import quarantine
 from batcher.storage.record_line import head_of
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 17
 
 
 @record

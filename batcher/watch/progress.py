@@ -1,24 +1,9 @@
-"""What a person sees while a run works: a bar on a terminal, a line now and then elsewhere."""
-
-import asyncio
-from collections.abc import Callable
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+"""How far a run has come, in the words a person reads while it works."""
 
 from batcher import clock
 from batcher.records import FailureKind, Status, record
 from batcher.watch.tally import Tally
 
-_FRAME_S = 0.25
-_HEARTBEAT_S = 15.0
 _RATE_MEMORY_S = 60.0
 
 
@@ -37,61 +22,24 @@ class Glance:
     settled_before: int
 
 
-class ProgressView:
-    """Shows a tally until cancelled.
+class Progress:
+    """A tally of a run in words."""
 
-    Args:
-        look: Gives the present glance.
-        console: Where to; a terminal gets a bar, anything else a line every 15 s.
-    """
-
-    def __init__(self, tally: Tally, *, look: Callable[[], Glance], console: Console) -> None:
+    def __init__(self, tally: Tally) -> None:
         self._tally = tally
-        self._look = look
-        self._console = console
         self._seen: list[tuple[float, int]] = []
 
-    async def show(self) -> None:
-        """Keep showing; cancel to end."""
-        if self._console.is_terminal:
-            await self._show_bar()
-        else:
-            await self._beat()
+    def done(self, glance: Glance) -> int:
+        """Rows that have their record."""
+        return glance.settled_before + self._tally.rows
 
-    async def _show_bar(self) -> None:
-        progress = Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[detail]}", markup=False),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=self._console,
-            auto_refresh=False,
-            transient=True,
-        )
-        with progress:
-            task = progress.add_task("rows", total=None, detail="")
-            while True:
-                glance = self._look()
-                progress.update(
-                    task,
-                    total=glance.total,
-                    completed=glance.settled_before + self._tally.rows,
-                    detail=self._detail(glance),
-                )
-                progress.refresh()
-                await asyncio.sleep(_FRAME_S)
+    def line(self, glance: Glance) -> str:
+        """All of it in one line."""
+        of = f" of {glance.total:,}" if glance.total is not None else ""
+        return f"{self.done(glance):,}{of} rows · {self.detail(glance)}"
 
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(_HEARTBEAT_S)
-            glance = self._look()
-            done = glance.settled_before + self._tally.rows
-            of = f" of {glance.total:,}" if glance.total is not None else ""
-            self._console.print(f"{done:,}{of} rows · {self._detail(glance)}", highlight=False)
-
-    def _detail(self, glance: Glance) -> str:
+    def detail(self, glance: Glance) -> str:
+        """How fast it is, and what holds it up."""
         tally = self._tally
         not_ok = tally.rows - tally.statuses[Status.OK]
         parts = [f"{self._rate():.1f}/s", f"{glance.in_flight} in flight"]

@@ -1,9 +1,6 @@
-"""The table a person reads when a run has ended: what became of the rows, and what to do next."""
+"""What a person reads when a run has ended: what became of the rows, and what to do next."""
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Iterator
 
 from batcher.errors import Exit
 from batcher.records import FailureKind, Status, Summary
@@ -22,37 +19,56 @@ _NEXT = {
 }
 
 
-def print_summary(summary: Summary, tally: Tally, *, console: Console) -> None:
-    """Print the closing table and, when something is left to do, what."""
-    table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    table.add_column(style="dim")
-    total = sum(summary.counts.values())
+Line = tuple[str, str, str]
+"""What is counted, how many, and what there is to say about it."""
+
+
+def closing_table(summary: Summary, tally: Tally) -> tuple[list[Line], list[Line]]:
+    """The lines about the rows, and those about the work they were."""
+    return list(_rows(summary, tally)), list(_work(summary, tally))
+
+
+def closing_words(summary: Summary) -> tuple[str, str]:
+    """Where the answers are, and why the run stopped early; that is empty when it did not."""
+    where = f"Answers are in {summary.output}/results.jsonl"
+    if summary.counts and sum(summary.counts.values()) > summary.counts.get(Status.OK, 0):
+        where += f", the other rows with their reasons in {summary.output}/failures.jsonl"
+    if summary.reason is None:
+        return f"{where}.", ""
+    how = "Interrupted" if was_interrupted(summary) else "Stopped"
+    return f"{where}.", f"{how}: {summary.reason}"
+
+
+def was_interrupted(summary: Summary) -> bool:
+    """Whether somebody stopped it, and nothing is wrong."""
+    return summary.exit_code in {Exit.INTERRUPTED, Exit.TERMINATED}
+
+
+def _rows(summary: Summary, tally: Tally) -> Iterator[Line]:
     for status in Status:
         count = summary.counts.get(status, 0)
         if count or status is Status.OK:
-            table.add_row(_WORDS[status], f"{count:,}", _why(status, tally))
+            yield _WORDS[status], f"{count:,}", _why(status, tally)
     if summary.waiting:
-        table.add_row("waiting", f"{summary.waiting:,}", "the same command goes on with them")
-    table.add_row("in all", f"{total + summary.waiting:,}", "")
-    table.add_section()
-    if total > summary.answered:
-        table.add_row("by this run", f"{summary.answered:,}", "")
+        yield "waiting", f"{summary.waiting:,}", "the same command goes on with them"
+    yield "in all", f"{sum(summary.counts.values()) + summary.waiting:,}", ""
+
+
+def _work(summary: Summary, tally: Tally) -> Iterator[Line]:
+    if sum(summary.counts.values()) > summary.answered:
+        yield "by this run", f"{summary.answered:,}", ""
     per_s = summary.answered / summary.seconds if summary.seconds > 0 else 0.0
-    table.add_row("time", _duration(summary.seconds), f"{per_s:.1f} rows/s")
+    yield "time", _duration(summary.seconds), f"{per_s:.1f} rows/s"
     again = summary.requests - summary.answered
     extra = f"{again:,} more than rows" if again > 0 and summary.answered else ""
-    table.add_row("requests", f"{summary.requests:,}", extra)
+    yield "requests", f"{summary.requests:,}", extra
     usage = summary.usage
     cached = f"{usage.cache_read_tokens:,} more from cache" if usage.cache_read_tokens else ""
-    table.add_row("tokens in", f"{usage.input_tokens + usage.cache_write_tokens:,}", cached)
-    table.add_row("tokens out", f"{usage.output_tokens:,}", "")
+    yield "tokens in", f"{usage.input_tokens + usage.cache_write_tokens:,}", cached
+    yield "tokens out", f"{usage.output_tokens:,}", ""
     median, slow = tally.latencies.quantile(0.5), tally.latencies.quantile(0.95)
     if median is not None and slow is not None:
-        table.add_row("latency", f"{median:.2f} s", f"95 % within {slow:.2f} s")
-    console.print(table)
-    console.print(_closing(summary), highlight=False)
+        yield "latency", f"{median:.2f} s", f"95 % within {slow:.2f} s"
 
 
 def _why(status: Status, tally: Tally) -> str:
@@ -68,20 +84,6 @@ def _why(status: Status, tally: Tally) -> str:
     if status is Status.INVALID:
         return _NEXT[FailureKind.INVALID]
     return ""
-
-
-def _closing(summary: Summary) -> Text:
-    where = f"Answers are in {summary.output}/results.jsonl"
-    if summary.counts and sum(summary.counts.values()) > summary.counts.get(Status.OK, 0):
-        where += f", the other rows with their reasons in {summary.output}/failures.jsonl"
-    text = Text(where + ".")
-    if summary.reason is not None:
-        stopped = summary.exit_code in {Exit.INTERRUPTED, Exit.TERMINATED}
-        text.append(
-            f"\n{'Interrupted' if stopped else 'Stopped'}: {summary.reason}",
-            style="yellow" if stopped else "bold red",
-        )
-    return text
 
 
 def _duration(seconds: float) -> str:

@@ -1,11 +1,7 @@
 """A run that waits for the hours of its keys says so where a person looks."""
 
-import io
-
-from rich.console import Console
-
 from batcher.events import ALL_KEYS, KeyReturned, Paused
-from batcher.watch.progress import Glance, ProgressView
+from batcher.watch.progress import Glance, Progress
 from batcher.watch.tally import Tally
 
 REASON = "outside the hours of every key until 2026-11-22 22:00 CET"
@@ -13,9 +9,7 @@ REASON = "outside the hours of every key until 2026-11-22 22:00 CET"
 
 def shown(tally: Tally) -> str:
     glance = Glance(in_flight=0, requests=0, total=None, settled_before=0)
-    return ProgressView(tally, look=lambda: glance, console=Console(file=io.StringIO()))._detail(
-        glance
-    )
+    return Progress(tally).detail(glance)
 
 
 async def test_progress_says_until_when_no_key_may_be_used() -> None:
