@@ -4,6 +4,8 @@ PY ?= python3
 JOB ?= quickstart
 BIN := .venv/bin/
 PIP := $(BIN)python -m pip --disable-pip-version-check install -qq
+# Where PYTHONDONTWRITEBYTECODE is set, every start would compile all of it: twice as slow.
+COMPILE := $(BIN)python -m compileall -qq -j 0 .venv/lib batcher > /dev/null || true
 DATA := jobs/quickstart/HumanEval.jsonl.gz
 NEEDED := $(if $(filter quickstart,$(JOB)),$(DATA))
 JOBS := $(filter-out jobs/reference.toml,$(wildcard jobs/*.toml))
@@ -60,16 +62,19 @@ clean:                     ## remove .venv and caches; results in runs/ stay
 .venv/.develop: pyproject.toml | .venv/bin/python
 	@echo "Installing batcher and its development tools into .venv (about a minute) ..."
 	@$(PIP) --editable '.[dev,local,zstd]'
+	@$(COMPILE)
 	@touch .venv/.run $@
 
 .venv/.aws: pyproject.toml | .venv/.develop
 	@echo "Installing a stand-in for AWS into .venv (about a minute) ..."
 	@$(PIP) --editable '.[aws-test]'
+	@$(COMPILE)
 	@touch $@
 
 .venv/.run: pyproject.toml | .venv/bin/python
 	@echo "Installing batcher and the local model's server into .venv (about half a minute) ..."
 	@$(PIP) --editable '.[local,zstd]'
+	@$(COMPILE)
 	@touch $@
 
 .venv/bin/python:
