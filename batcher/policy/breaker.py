@@ -1,8 +1,8 @@
 """Whether the server is overloaded (503, 529), which says nothing about our quota.
 
 Refusals come back in a tenth of a second and answers in seconds, so a share counted in
-order of arrival sees refusals only. Attempts are judged in order of sending instead: one
-that was not refused within the time refusals take counts as let in.
+order of arrival sees refusals only. Attempts are judged in order of sending instead, when
+all of them have had the time refusals take: one that was not refused by then counts as let in.
 """
 
 import random
@@ -20,6 +20,9 @@ _HEALED = 64  # probes that may be under way at once when the breaker closes
 
 class Breaker:
     """Open: stand still, then probe with one attempt, two, four, until the server copes.
+
+    A probe that is refused halves their number again, so that a server which refuses some for
+    long is found to cope with the others.
 
     Attributes:
         is_open: Attempts are limited.
@@ -58,6 +61,7 @@ class Breaker:
         while probes and (probes[0].verdict is False or probes[0].sent + self._ack_s <= now):
             probes.popleft()
             self._width *= 2
+            self._pause_s = max(_FIRST_PAUSE_S, 0.5 * self._pause_s)
         if self._width < _HEALED:
             return False
         self.is_open = False
@@ -73,14 +77,26 @@ class Breaker:
         if self.is_open:
             if ticket not in self._probes:
                 return None
+            if self._width > 1:
+                self._probes.remove(ticket)
+                self._width //= 2
+                return None
             self._pause_s = min(_LONGEST_PAUSE_S, 2.0 * self._pause_s)
             return self._stand_still(now)
-        judged = [t for t in self._recent if t.verdict is not None or now - t.sent > self._ack_s]
-        refused = sum(t.verdict is True for t in judged)
-        if len(judged) < _ENOUGH or refused <= _OPEN_SHARE * len(judged):
+        if not self._is_overloaded(now):
             return None
         self.is_open = True
         return self._stand_still(now)
+
+    def _is_overloaded(self, now: float) -> bool:
+        """Whether it refuses all that is known of, or most of what is old enough to tell."""
+        known = [t for t in self._recent if t.verdict is not None or now - t.sent > self._ack_s]
+        if len(known) < _ENOUGH:
+            return False
+        if all(t.verdict is True for t in known):
+            return True
+        old = [t for t in known if now - t.sent > self._ack_s]
+        return len(old) >= _ENOUGH and sum(t.verdict is True for t in old) > _OPEN_SHARE * len(old)
 
     def _stand_still(self, now: float) -> float:
         pause = self._pause_s * (0.75 + 0.5 * self._rng.random())

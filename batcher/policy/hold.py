@@ -19,11 +19,12 @@ _HOLD_REQUESTS = 55.0  # per refusal a probe costs: keeps refusals near 1 %
 _FIRST_HOLD_S = 0.8
 _FIRST_HOLD_REQUESTS = 6.0
 _LONGEST_HOLD_S = 300.0
-_HOLD_SHARE = 0.12  # of the time the estimate has stood: a limit that lasts is doubted seldom
+_HOLD_SHARE = 0.08  # of the time the estimate has stood: a limit that lasts is doubted seldom
 _LONGEST_STEADY_S = 60.0
 _SAME = 0.1  # by how much an estimate may differ and be the same
 _WIDEST = 3.0
 _GAIN = 0.3
+_PATIENCE = 2.2
 
 
 class Hold:
@@ -80,12 +81,12 @@ class Hold:
             now: Monotonic seconds.
         """
         shortest = max(_FIRST_HOLD_S, min(_HOLD_S, _FIRST_HOLD_REQUESTS / per_s))
-        patience = 1.0 + 1.0 / (1.0 + per_s)  # no hurry where nothing can be found soon
+        patience = min(_PATIENCE, 1.0 + 4.0 / (1.0 + per_s) ** 2)  # nothing can be found soon
         longest = max(_HOLD_S, _HOLD_REQUESTS * self._cluster * patience / per_s)
         if abs(math.log(rate / max(1e-9, self._steady[1]))) > _SAME:
             self._steady = (now, rate)
         longest = max(longest, min(_LONGEST_STEADY_S, _HOLD_SHARE * (now - self._steady[0])))
-        self._s = min(_LONGEST_HOLD_S, max(shortest, min(longest, window_s)))
+        self._s = min(_LONGEST_HOLD_S, max(shortest, min(longest, window_s * patience)))
         unsure = 1.0 / max(1.0, min(window_s, _LONGEST_HOLD_S) * per_s)
         self._excess = min(_MOST_UNSURE, max(_EXCESS, 0.5 * unsure))
         self._epoch = now

@@ -99,3 +99,64 @@ def test_probes_let_in_close_it() -> None:
 
     assert closed
     assert not breaker.is_open
+
+
+def test_refusals_that_came_first_are_not_all_there_is() -> None:
+    """Those sent in the last moment are known only where they were refused."""
+    breaker = Breaker(random.Random(1))
+    attempts = [an_attempt(0.02 * step) for step in range(32)]
+    for attempt in attempts:
+        breaker.sent(attempt)
+    pauses = []
+    for number, attempt in enumerate(attempts):
+        if number < 5 or number > 12:
+            attempt.verdict = True
+            pauses.append(breaker.overloaded(attempt, 0.1, 0.68))
+
+    assert not any(pauses)
+    assert not breaker.is_open
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_server_that_refuses_three_in_ten_is_asked_again(seed: int) -> None:
+    """It would have to let in 64 in a row by chance if each refusal began the count anew."""
+    rng = random.Random(seed)
+    breaker, pause = after(1.0)
+    assert pause is not None
+    now, closed = 1.0 + pause, False
+    while not closed and now < 60.0:
+        while breaker.wait_s(now) == 0.0:
+            probe = an_attempt(now)
+            breaker.sent(probe)
+            probe.verdict = rng.random() < 0.3
+            if probe.verdict:
+                breaker.overloaded(probe, 0.1, now)
+        now += 0.1
+        closed = breaker.look(now)
+
+    assert closed
+    assert now < 30.0
+
+
+def test_a_server_that_breaks_down_again_gets_one_probe_at_a_time() -> None:
+    breaker, pause = after(1.0)
+    assert pause is not None
+    now, sent = 1.0 + pause, 0
+    for good in (True, True, False):
+        probes = []
+        while breaker.wait_s(now) == 0.0:
+            probes.append(an_attempt(now))
+            breaker.sent(probes[-1])
+        sent = len(probes)
+        for probe in probes:
+            probe.verdict = not good
+            if not good:
+                breaker.overloaded(probe, 0.1, now + 0.1)
+        now += 0.1
+        breaker.look(now)
+
+    assert sent == 8
+    assert breaker.wait_s(now) > 0.1
+    now += breaker.wait_s(now)
+    breaker.sent(an_attempt(now))
+    assert breaker.wait_s(now) > 0.0
