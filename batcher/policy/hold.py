@@ -11,6 +11,7 @@ _BELOW = 0.99  # of the estimate while holding
 _EXCESS = 0.02  # a probe begins this far above the estimate ...
 _MOST_UNSURE = 0.2
 _EXCESS_DOUBLING_S = 0.7
+_WINDOW_SHARE = 0.3  # of a window, at least
 _BRISK = 0.5  # ... and from this excess on grows in even steps
 _BRISK_GROWTH = 1.4  # a second
 _MOST_EXCESS = 1e4
@@ -28,9 +29,23 @@ _PATIENCE = 2.2
 
 
 class Hold:
-    """The present hold and what follows it."""
+    """The present hold and what follows it.
 
-    __slots__ = ("_cluster", "_clustered", "_epoch", "_excess", "_reacted_at", "_s", "_steady")
+    Attributes:
+        window_s: Where the limit is one of windows, how long they are: only at its end does one
+            tell whether there was more.
+    """
+
+    __slots__ = (
+        "_cluster",
+        "_clustered",
+        "_epoch",
+        "_excess",
+        "_reacted_at",
+        "_s",
+        "_steady",
+        "window_s",
+    )
 
     def __init__(self) -> None:
         self._epoch = 0.0  # when it began
@@ -38,6 +53,7 @@ class Hold:
         self._excess = _EXCESS
         self._cluster = 1.0  # refusals one probe costs, averaged
         self._clustered = 0
+        self.window_s = 0.0
         self._reacted_at = -math.inf
         self._steady = (-math.inf, 0.0)  # since when the estimate has stood, at what rate
 
@@ -46,8 +62,9 @@ class Hold:
         beyond = now - self._epoch - self._s
         if beyond <= 0.0:
             return rate * _BELOW
-        excess = self._excess * math.exp2(min(beyond / _EXCESS_DOUBLING_S, 40.0))
-        if excess > _BRISK:
+        doubling_s = max(_EXCESS_DOUBLING_S, _WINDOW_SHARE * self.window_s)
+        excess = self._excess * math.exp2(min(beyond / doubling_s, 40.0))
+        if excess > _BRISK and not self.window_s:
             late = beyond - _EXCESS_DOUBLING_S * math.log2(_BRISK / self._excess)
             brisk = (1.0 + _BRISK) * math.pow(_BRISK_GROWTH, min(late, 60.0)) - 1.0
             excess = min(_MOST_EXCESS, brisk)
@@ -86,6 +103,7 @@ class Hold:
         if abs(math.log(rate / max(1e-9, self._steady[1]))) > _SAME:
             self._steady = (now, rate)
         longest = max(longest, min(_LONGEST_STEADY_S, _HOLD_SHARE * (now - self._steady[0])))
+        shortest = max(shortest, self.window_s)
         self._s = min(_LONGEST_HOLD_S, max(shortest, min(longest, window_s * patience)))
         unsure = 1.0 / max(1.0, min(window_s, _LONGEST_HOLD_S) * per_s)
         self._excess = min(_MOST_UNSURE, max(_EXCESS, 0.5 * unsure))

@@ -18,6 +18,7 @@ import math
 from collections.abc import Sequence
 
 from batcher.policy.depth import SHALLOW_S, Depth
+from batcher.policy.door import Door
 from batcher.policy.hold import Hold
 from batcher.policy.marks import Mark, Marks
 from batcher.policy.replay import Fit, fit, fit_start, refine
@@ -76,6 +77,7 @@ class Tracker:
         "_capacity",
         "_caution_s",
         "_depth",
+        "_door",
         "_first",
         "_fit",
         "_hold",
@@ -89,6 +91,7 @@ class Tracker:
         "_proven_burst",
         "_rivals",
         "_sent_at",
+        "_shut_until",
         "_spacing",
         "_units",
         "began",
@@ -115,10 +118,12 @@ class Tracker:
         self._biggest = 1.0
         self._hold = Hold()
         self._paused_until = -math.inf
+        self._shut_until = -math.inf
         self._sent_at = -math.inf
         self.began = math.inf
         self._first: tuple[float, list[float]] = (0.0, [0.0, 0.0, 0.0, 0.0])
         self._depth = Depth()
+        self._door = Door()
         self._units = Unit()
         self._rivals = Rivals()
         self._fit: Fit | None = None
@@ -166,7 +171,8 @@ class Tracker:
         if now > at:
             if self._paused_until > at:  # refilled while standing still: not to be lost
                 until = min(now, self._paused_until)
-                saved = level + self.rate * (until - at)
+                kept_s = 0.0 if self._door.window_s else until - at  # a window saves nothing
+                saved = level + self.rate * kept_s
                 level = saved if self._is_proven else max(level, min(saved, cost))
                 at = until
                 level = min(level, self._capacity if self._spacing is None else cost)
@@ -198,7 +204,9 @@ class Tracker:
         if ticket.is_probe and self._probe is None:
             self._probe = (now, ticket.total[self.unit])
         self._depth.sent(ticket)
-        if now - self._sent_at > 2.0 + 4.0 * cost / self.rate and now > self._paused_until + 2.0:
+        self._door.sent(ticket)
+        was_idle = now > max(self._paused_until, self._shut_until) + 2.0
+        if was_idle and now - self._sent_at > 2.0 + 4.0 * cost / self.rate:
             self._marks.clear()  # the bucket may have overflowed while we were idle
         self._sent_at = now
 
@@ -206,6 +214,7 @@ class Tracker:
         """An attempt goes now, and nothing has been refused yet."""
         self.began = min(self.began, now)
         self._depth.sent(ticket)
+        self._door.sent(ticket)
 
     def settled(self, ticket: Ticket, actual: Sequence[float]) -> None:
         """An answer took less or more than was set aside."""
@@ -252,6 +261,9 @@ class Tracker:
         if not self._hold.takes(ticket.sent, now):
             return None
         was = self.rate if self.is_on else math.inf
+        if self._is_still_shut(ticket):
+            self._look_later(retry_after_s, now)
+            return self._said(was)
         least = 0.0
         if self.is_on and self.unit != REQUESTS and ticket.is_probe and self._rivals.are_unlikely:
             cost = ticket.cost[self.unit]
@@ -260,6 +272,7 @@ class Tracker:
         self._fit = None
         self._units.refused(ticket.cost[INPUT] / max(1e-9, mean[INPUT]))
         self._choose_unit(mean)
+        window_s = 0.0
         if not self.is_on:
             self.is_on = True
             self._at = now
@@ -269,7 +282,6 @@ class Tracker:
                 self._depth.first_refused(ticket)
             self._first = (ticket.sent - self.began, list(ticket.total))
             self._biggest = ticket.cost[self.unit]
-            window_s = 0.0
         else:
             if self._spacing is not None:
                 self._spacing.refused()
@@ -278,12 +290,49 @@ class Tracker:
                 return self._said(was)
             self._size_up(ticket, mean[self.unit])
             pace = self.pace(ticket.sent)
-            window_s = self._estimate(ticket, mean[self.unit], refusal)
-            self._share(ticket, was, pace, now)
+            if not self._door.window_s:
+                window_s = self._estimate(ticket, mean[self.unit], refusal)
+                self._share(ticket, was, pace, now)
+        self._close(refusal, retry_after_s, now)
         self._bound(ticket, retry_after_s)
         self._marks.add(refusal)
         self._restart(ticket, admitted, mean, window_s, now)
         return self._said(was)
+
+    # -- windows
+
+    def _close(self, refusal: Mark, retry_after_s: float | None, now: float) -> None:
+        """The limit is used up; for how long, the server may say."""
+        self._door.closed(refusal, self.unit, self.rate)
+        if retry_after_s is not None and retry_after_s > 1.0:
+            self._door.shut_until(now + retry_after_s, self.unit)
+        self._fit_window()
+
+    def _fit_window(self) -> None:
+        window_s = self._hold.window_s = self._door.window_s
+        if window_s:
+            rate = self._door.rate(self.unit)
+            self.rate = min(self.ceiling, rate) if rate > 0.0 else self.rate
+            self._marks.clear()
+
+    def _is_still_shut(self, ticket: Ticket) -> bool:
+        """Whether nothing has been let in since the last refusal that was looked at."""
+        if not self.is_on or self._spacing is not None or self._rivals.are_there:
+            return False
+        return self._door.is_still_shut(ticket, self.unit)
+
+    def _look_later(self, retry_after_s: float | None, now: float) -> None:
+        """It lets nothing in: try again in a while."""
+        said_s = retry_after_s or 0.0
+        if self._door.shut_until(now + said_s, self.unit):
+            self._fit_window()
+        wait_s = max(said_s, self._door.wait_s(now))
+        self._next_at = max(self._next_at, now + wait_s)
+        self._shut_until = now + wait_s
+        self._level, self._at = 0.0, now + wait_s
+        self._caution_s = _CAUTION_S
+        self._hold.resume(now + wait_s)
+        self._probe = None
 
     def _said(self, was: float) -> str:
         kind = "cut" if self.rate < was * 0.999 else "found"
@@ -479,7 +528,7 @@ class Tracker:
         Where an attempt bigger than the bucket has left it in debt, that comes on top.
         """
         self.rate = min(self.rate, self.ceiling)
-        if retry_after_s is None or math.isinf(self.ceiling) is False:
+        if retry_after_s is None or math.isinf(self.ceiling) is False or self._door.window_s:
             return
         cost = ticket.cost[self.unit]
         if self.unit != REQUESTS:

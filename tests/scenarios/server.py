@@ -1,7 +1,7 @@
 """An API's rate limiter in virtual time: buckets, headers, refusals, overload, slots.
 
-A bucket refills continuously. Output is charged as the vendors once documented it:
-max_tokens on admission, the unused part given back with the answer.
+A bucket refills continuously, a window at its end. Output is charged as the vendors once
+documented it: max_tokens on admission, the unused part given back with the answer.
 """
 
 import heapq
@@ -69,6 +69,9 @@ class Shape:
         steepest: A growth of requests per second, second over second, beyond which
             requests are refused as growing too fast; None for any.
         reserves: Output is charged as max_tokens on admission; else as generated, at the end.
+        window: How a limit comes back: a bucket refills all the time, a fixed window is whole
+            again when the next begins, a sliding one forgets what is older than itself. Windows
+            are as long as a bucket would hold seconds.
     """
 
     rpm: float | None = None
@@ -87,6 +90,7 @@ class Shape:
     slots: int | None = None
     steepest: float | None = None
     reserves: bool = True
+    window: Literal["bucket", "fixed", "sliding"] = "bucket"
 
     @property
     def counts(self) -> Bucket:
@@ -114,14 +118,40 @@ class _Bucket:
     capacity: float = 0.0
     level: float = 0.0
     at: float = field(default=0.0)
+    window: Literal["bucket", "fixed", "sliding"] = "bucket"
+    taken: deque[tuple[float, float]] = field(default_factory=deque)
 
     def scale(self, factor: float) -> None:
         self.rate, self.capacity = self.base * factor, self.burst * factor
 
     def refill(self, now: float) -> None:
         if now > self.at:
-            self.level = min(self.capacity, self.level + self.rate * (now - self.at))
+            span = self.capacity / self.rate
+            if self.window == "fixed":
+                if now // span > self.at // span:
+                    self.level = self.capacity
+            elif self.window == "sliding":
+                while self.taken and self.taken[0][0] <= now - span:
+                    self.level = min(self.capacity, self.level + self.taken.popleft()[1])
+            else:
+                self.level = min(self.capacity, self.level + self.rate * (now - self.at))
             self.at = now
+
+    def short_s(self, need: float, now: float) -> float:
+        """Seconds until it holds so much."""
+        if need <= self.level + 1e-9:
+            return 0.0
+        span = self.capacity / self.rate
+        if self.window == "fixed":
+            return span - now % span + 1e-6
+        if self.window == "sliding":
+            have = self.level
+            for at, units in self.taken:
+                have += units
+                if have >= need - 1e-9:
+                    return at + span - now + 1e-6
+            return span
+        return max(0.0, need - self.level) / self.rate
 
 
 class Server:
@@ -158,6 +188,7 @@ class Server:
         bucket = _Bucket(kind, rate, max(least, burst_s * rate), visible)
         bucket.scale(1.0)
         bucket.level = bucket.capacity
+        bucket.window = self.shape.window
         self.buckets.append(bucket)
 
     def _step(self, factor: float) -> None:
@@ -183,7 +214,7 @@ class Server:
         need = min(self.cost(row, bucket.kind), bucket.capacity)
         if not self.shape.reserves and bucket.kind in (Bucket.OUTPUT, Bucket.TOTAL):
             need = max(need, 1.0)
-        return max(0.0, need - bucket.level) / bucket.rate
+        return bucket.short_s(need, self._world.now)
 
     def overload(self) -> float:
         """Share of requests refused for load just now."""
@@ -210,6 +241,8 @@ class Server:
             )
         for bucket in self.buckets:
             bucket.level -= self.cost(row, bucket.kind)
+            if bucket.window == "sliding":
+                bucket.taken.append((self._world.now, self.cost(row, bucket.kind)))
         if not self.shape.reserves:
             self._owed += row.output
         return Answer(200, self._quotas())

@@ -1,0 +1,81 @@
+"""A limit that stays shut: when that is a window, and what it holds."""
+
+import pytest
+
+from batcher.policy.door import Door
+from batcher.policy.marks import Mark
+from batcher.policy.ticket import REQUESTS, Ticket
+
+
+def an_attempt(sent: float, total: float) -> Ticket:
+    return Ticket(sent, (1.0, 0.0, 0.0, 0.0), [total, 0.0, 0.0, 0.0], 1, 100)
+
+
+def closed_at(sent: float, *, held: int, rate: float) -> Door:
+    """A door that let `held` in during the time before it closed, evenly."""
+    door = Door()
+    for number in range(held):
+        door.sent(an_attempt(sent * number / held, float(number)))
+    door.closed(Mark(an_attempt(sent, float(held)), None, 0.0), REQUESTS, rate)
+    return door
+
+
+def test_a_refusal_with_nothing_let_in_before_it_is_the_same_closing() -> None:
+    door = closed_at(10.0, held=600, rate=40.0)
+
+    assert door.is_still_shut(an_attempt(11.0, 600.0), REQUESTS)
+    assert not door.is_still_shut(an_attempt(11.0, 601.0), REQUESTS)
+
+
+def test_a_moment_is_too_short_to_tell() -> None:
+    door = closed_at(10.0, held=600, rate=40.0)
+
+    assert not door.is_still_shut(an_attempt(10.05, 600.0), REQUESTS)
+
+
+def test_it_is_looked_at_ever_less_often() -> None:
+    door = closed_at(10.0, held=600, rate=40.0)
+
+    assert door.wait_s(10.1) == pytest.approx(0.1)
+    assert door.wait_s(20.0) == pytest.approx(5.0)
+    assert door.wait_s(1000.0) == pytest.approx(60.0)
+
+
+@pytest.mark.parametrize(("shut_s", "window_s"), [(0.8, 1.0), (7.0, 10.0), (40.0, 60.0)])
+def test_windows_have_usual_lengths(shut_s: float, window_s: float) -> None:
+    door = closed_at(10.0, held=600, rate=40.0)
+
+    assert door.shut_until(10.0 + shut_s, REQUESTS)
+    assert door.window_s == window_s
+
+
+def test_a_longer_one_is_as_long_as_it_stays_shut() -> None:
+    door = closed_at(10.0, held=600, rate=40.0)
+
+    assert door.shut_until(310.0, REQUESTS)
+    assert door.window_s == pytest.approx(300.0)
+
+
+def test_a_bucket_that_refills_slowly_is_no_window() -> None:
+    door = closed_at(10.0, held=50, rate=0.5)
+
+    assert not door.shut_until(14.0, REQUESTS)
+    assert door.window_s == 0.0
+
+
+def test_a_window_holds_what_was_let_in_during_its_length() -> None:
+    door = closed_at(40.0, held=400, rate=40.0)
+    door.shut_until(50.0, REQUESTS)
+
+    assert door.window_s == 10.0
+    assert door.rate(REQUESTS) == pytest.approx(10.0, rel=0.05)
+
+
+def test_closings_that_are_soon_over_are_those_of_a_bucket() -> None:
+    door = closed_at(10.0, held=600, rate=10.0)
+    door.shut_until(60.0, REQUESTS)
+    for number in range(6):
+        mark = Mark(an_attempt(70.0 + number, 700.0 + 10.0 * number), None, 0.0)
+        door.closed(mark, REQUESTS, 10.0)
+
+    assert door.window_s == 0.0
