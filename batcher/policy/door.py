@@ -17,6 +17,7 @@ _ROUNDED = 1.02
 _SOONEST_S = 0.1
 _LOOK_SHARE = 0.5  # of the time it has been shut for until it is tried again
 _LATEST_S = 60.0
+_LATE_S = 0.1  # clocks differ
 _UNLIKELY = 3.5  # attempts' worth of the estimate, of which none was let in
 _WORTH = 20.0  # as many missed: no bucket of that rate
 _BRIEF = 5  # closings in a row that were soon over: a bucket after all
@@ -31,18 +32,33 @@ class Door:
         window_s: How long its windows are; 0 while it has not been shut for long.
     """
 
-    __slots__ = ("_brief", "_last", "_mark", "_rate", "_samples", "window_s")
+    __slots__ = (
+        "_brief",
+        "_is_tried",
+        "_last",
+        "_mark",
+        "_opened_at",
+        "_rate",
+        "_samples",
+        "_tried_at",
+        "window_s",
+    )
 
     def __init__(self) -> None:
         self.window_s = 0.0
         self._mark: Mark | None = None  # the refusal that found it shut
         self._rate = 0.0  # the estimate then
         self._brief = 0
+        self._is_tried = False
+        self._tried_at = 0.0  # by the first attempt, or the first after it was shut
+        self._opened_at = 0.0  # what closed it began then
         self._last = 0.0
         self._samples: deque[tuple[float, Sequence[float]]] = deque(maxlen=_SAMPLES)
 
     def sent(self, ticket: Ticket) -> None:
         """An attempt goes."""
+        if not self._is_tried:
+            self._is_tried, self._tried_at = True, ticket.sent
         if ticket.sent - self._last >= _SAMPLE_S:
             self._last = ticket.sent
             self._samples.append((ticket.sent, ticket.total))
@@ -59,6 +75,7 @@ class Door:
         if last is not None and mark.total[unit] - last.total[unit] < 0.99 * mark.cost[unit]:
             return
         self._mark, self._rate = mark, rate
+        self._opened_at = self._tried_at
         self._brief += 1
         if self._brief > _BRIEF:
             self.window_s = 0.0
@@ -73,10 +90,13 @@ class Door:
             return False
         return ticket.total[unit] - mark.total[unit] < 0.99 * cost
 
-    def wait_s(self, now: float) -> float:
-        """Seconds until it is tried again."""
+    def try_later(self, now: float) -> float:
+        """Seconds until it is tried again: at the latest when a usual window is over."""
         since = now if self._mark is None else self._mark.sent
-        return min(_LATEST_S, max(_SOONEST_S, _LOOK_SHARE * (now - since)))
+        until = now + min(_LATEST_S, max(_SOONEST_S, _LOOK_SHARE * (now - since)))
+        over = (self._opened_at + window_s + _LATE_S for window_s in _WINDOWS_S)
+        self._is_tried = False
+        return next((at for at in over if now < at < until), until) - now
 
     def shut_until(self, until: float, unit: int) -> bool:
         """It lets nothing in until then; returns whether only a window does that."""

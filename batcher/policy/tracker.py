@@ -326,7 +326,7 @@ class Tracker:
         said_s = retry_after_s or 0.0
         if self._door.shut_until(now + said_s, self.unit):
             self._fit_window()
-        wait_s = max(said_s, self._door.wait_s(now))
+        wait_s = max(said_s, self._door.try_later(now))
         self._next_at = max(self._next_at, now + wait_s)
         self._shut_until = now + wait_s
         self._level, self._at = 0.0, now + wait_s
@@ -336,7 +336,9 @@ class Tracker:
 
     def _said(self, was: float) -> str:
         kind = "cut" if self.rate < was * 0.999 else "found"
-        return f"{kind}: 429 without headers, estimate {self.rate:.3g} {UNITS[self.unit]}/s"
+        window_s = self._door.window_s
+        shut = f" in windows of {window_s:.3g} s" if window_s else ""
+        return f"{kind}: 429 without headers, estimate {self.rate:.3g} {UNITS[self.unit]}/s{shut}"
 
     # -- estimating
 

@@ -33,12 +33,28 @@ def test_a_moment_is_too_short_to_tell() -> None:
     assert not door.is_still_shut(an_attempt(10.05, 600.0), REQUESTS)
 
 
-def test_it_is_looked_at_ever_less_often() -> None:
-    door = closed_at(10.0, held=600, rate=40.0)
+def test_it_is_tried_ever_less_often() -> None:
+    door = closed_at(70.0, held=600, rate=40.0)
 
-    assert door.wait_s(10.1) == pytest.approx(0.1)
-    assert door.wait_s(20.0) == pytest.approx(5.0)
-    assert door.wait_s(1000.0) == pytest.approx(60.0)
+    assert door.try_later(70.1) == pytest.approx(0.1)
+    assert door.try_later(80.0) == pytest.approx(5.0)
+    assert door.try_later(1000.0) == pytest.approx(60.0)
+
+
+def test_it_is_tried_when_a_minute_since_the_first_attempt_is_over() -> None:
+    door = closed_at(12.0, held=600, rate=40.0)
+
+    assert door.try_later(48.0) == pytest.approx(12.1)
+
+
+def test_the_minute_counts_from_the_first_attempt_after_it_was_shut() -> None:
+    door = closed_at(12.0, held=600, rate=40.0)
+    door.try_later(48.0)
+    for sent in range(61, 100):
+        door.sent(an_attempt(float(sent), 600.0 + sent))
+    door.closed(Mark(an_attempt(100.0, 1200.0), None, 0.0), REQUESTS, 10.0)
+
+    assert door.try_later(117.0) == pytest.approx(4.1)
 
 
 @pytest.mark.parametrize(("shut_s", "window_s"), [(0.8, 1.0), (7.0, 10.0), (40.0, 60.0)])
