@@ -19,10 +19,14 @@ _LOOK_SHARE = 0.5  # of the time it has been shut for until it is tried again
 _LATEST_S = 60.0
 _LATE_S = 0.1  # clocks differ
 _UNLIKELY = 3.5  # attempts' worth of the estimate, of which none was let in
-_WORTH = 20.0  # as many missed: no bucket of that rate
+_WORTH = 20.0  # attempts a window holds; and as many missed are due to no bucket
 _BRIEF = 5  # closings in a row that were soon over: a bucket after all
 _SAMPLE_S = 0.25
-_SAMPLES = 260
+_SAMPLES = 260  # a minute's
+
+_Sample = tuple[float, Sequence[float]]  # when an attempt was sent, and what was let in before
+_NOTHING = (0.0, 0.0, 0.0, 0.0)
+_NEVER: _Sample = (0.0, ())
 
 
 class Door:
@@ -37,10 +41,10 @@ class Door:
         "_is_tried",
         "_last",
         "_mark",
-        "_opened_at",
+        "_opened",
         "_rate",
         "_samples",
-        "_tried_at",
+        "_tried",
         "window_s",
     )
 
@@ -50,15 +54,15 @@ class Door:
         self._rate = 0.0  # the estimate then
         self._brief = 0
         self._is_tried = False
-        self._tried_at = 0.0  # by the first attempt, or the first after it was shut
-        self._opened_at = 0.0  # what closed it began then
+        self._tried: _Sample = (0.0, _NOTHING)  # the first attempt, or the first after it was shut
+        self._opened: _Sample = self._tried  # with which the time began that closed it
         self._last = 0.0
-        self._samples: deque[tuple[float, Sequence[float]]] = deque(maxlen=_SAMPLES)
+        self._samples: deque[_Sample] = deque(maxlen=_SAMPLES)
 
     def sent(self, ticket: Ticket) -> None:
         """An attempt goes."""
         if not self._is_tried:
-            self._is_tried, self._tried_at = True, ticket.sent
+            self._is_tried, self._tried = True, (ticket.sent, ticket.total)
         if ticket.sent - self._last >= _SAMPLE_S:
             self._last = ticket.sent
             self._samples.append((ticket.sent, ticket.total))
@@ -72,10 +76,11 @@ class Door:
             rate: The estimate, in units a second.
         """
         last = self._mark
-        if last is not None and mark.total[unit] - last.total[unit] < 0.99 * mark.cost[unit]:
+        passed = mark.total[unit] - (0.0 if last is None else last.total[unit])
+        if last is not None and passed < 0.99 * mark.cost[unit]:
             return
         self._mark, self._rate = mark, rate
-        self._opened_at = self._tried_at
+        self._opened = self._tried
         self._brief += 1
         if self._brief > _BRIEF:
             self.window_s = 0.0
@@ -94,7 +99,7 @@ class Door:
         """Seconds until it is tried again: at the latest when a usual window is over."""
         since = now if self._mark is None else self._mark.sent
         until = now + min(_LATEST_S, max(_SOONEST_S, _LOOK_SHARE * (now - since)))
-        over = (self._opened_at + window_s + _LATE_S for window_s in _WINDOWS_S)
+        over = (self._opened[0] + window_s + _LATE_S for window_s in _WINDOWS_S)
         self._is_tried = False
         return next((at for at in over if now < at < until), until) - now
 
@@ -110,10 +115,17 @@ class Door:
         return True
 
     def rate(self, unit: int) -> float:
-        """Units a second: what was let in during a window's length before it closed."""
+        """Units a second: what was let in during a window's length before it closed.
+
+        Returns 0 and is no window any more where that is next to nothing.
+        """
         mark = self._mark
-        if mark is None:
+        if mark is None or not self.window_s:
             return 0.0
         since = mark.sent - self.window_s
-        before = next((total for sent, total in self._samples if sent >= since), mark.total)
-        return (mark.total[unit] - before[unit]) / self.window_s
+        known = (sample for sample in (*self._samples, self._opened) if sample[0] >= since)
+        _, before = min(known, key=lambda sample: sample[0], default=_NEVER)
+        held = mark.total[unit] - before[unit] if before else 0.0
+        if held < _WORTH * mark.cost[unit]:
+            self.window_s = 0.0
+        return held / self.window_s if self.window_s else 0.0

@@ -25,7 +25,9 @@ _LONGEST_STEADY_S = 60.0
 _SAME = 0.1  # by how much an estimate may differ and be the same
 _WIDEST = 3.0
 _GAIN = 0.3
-_PATIENCE = 2.2
+_SLOW_PER_S = 2.0
+_PATIENCE = 1.5
+_TRUST = 2.0
 
 
 class Hold:
@@ -88,7 +90,9 @@ class Hold:
         self._reacted_at = now
         return True
 
-    def restart(self, rate: float, per_s: float, window_s: float, now: float) -> None:
+    def restart(
+        self, rate: float, per_s: float, window_s: float, now: float, *, alike: bool
+    ) -> None:
         """Hold a rate from now on.
 
         Args:
@@ -96,15 +100,20 @@ class Hold:
             per_s: The same in attempts a second.
             window_s: The seconds of evidence it rests upon.
             now: Monotonic seconds.
+            alike: All attempts cost the same.
         """
         shortest = max(_FIRST_HOLD_S, min(_HOLD_S, _FIRST_HOLD_REQUESTS / per_s))
-        patience = min(_PATIENCE, 1.0 + 4.0 / (1.0 + per_s) ** 2)  # nothing can be found soon
+        # No hurry where nothing can be found soon.
+        slow = max(0.0, 1.0 - per_s / _SLOW_PER_S) if alike else 0.0
+        patience = 1.0 + 1.0 / (1.0 + per_s) + _PATIENCE * slow
         longest = max(_HOLD_S, _HOLD_REQUESTS * self._cluster * patience / per_s)
         if abs(math.log(rate / max(1e-9, self._steady[1]))) > _SAME:
             self._steady = (now, rate)
         longest = max(longest, min(_LONGEST_STEADY_S, _HOLD_SHARE * (now - self._steady[0])))
         shortest = max(shortest, self.window_s)
-        self._s = min(_LONGEST_HOLD_S, max(shortest, min(longest, window_s * patience)))
+        self._s = min(
+            _LONGEST_HOLD_S, max(shortest, min(longest, window_s * (1.0 + _TRUST * slow)))
+        )
         unsure = 1.0 / max(1.0, min(window_s, _LONGEST_HOLD_S) * per_s)
         self._excess = min(_MOST_UNSURE, max(_EXCESS, 0.5 * unsure))
         self._epoch = now

@@ -309,10 +309,10 @@ class Tracker:
         self._fit_window()
 
     def _fit_window(self) -> None:
-        window_s = self._hold.window_s = self._door.window_s
-        if window_s:
-            rate = self._door.rate(self.unit)
-            self.rate = min(self.ceiling, rate) if rate > 0.0 else self.rate
+        rate = self._door.rate(self.unit)
+        self._hold.window_s = self._door.window_s
+        if rate > 0.0:
+            self.rate = min(self.ceiling, rate)
             self._marks.clear()
 
     def _is_still_shut(self, ticket: Ticket) -> bool:
@@ -549,7 +549,8 @@ class Tracker:
         now: float,
     ) -> None:
         unit = self.unit
-        self._hold.restart(self.rate, self.rate / max(1e-9, mean[unit]), window_s, now)
+        per_s = self.rate / max(1e-9, mean[unit])
+        self._hold.restart(self.rate, per_s, window_s, now, alike=unit == REQUESTS)
         self._probe = None
         self._caution_s = 0.0 if self._is_proven or self.unit else _CAUTION_S
         passed = admitted[unit] - ticket.total[unit]

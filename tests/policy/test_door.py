@@ -95,3 +95,20 @@ def test_closings_that_are_soon_over_are_those_of_a_bucket() -> None:
         door.closed(mark, REQUESTS, 10.0)
 
     assert door.window_s == 0.0
+
+
+def test_where_next_to_nothing_was_let_in_there_is_no_window() -> None:
+    door = closed_at(40.0, held=400, rate=40.0)
+    door.shut_until(50.0, REQUESTS)
+    door.closed(Mark(an_attempt(90.0, 405.0), None, 0.0), REQUESTS, 10.0)
+
+    assert door.rate(REQUESTS) == 0.0
+    assert door.window_s == 0.0
+
+
+def test_a_window_of_an_hour_holds_what_was_let_in_since_it_opened() -> None:
+    door = closed_at(600.0, held=9000, rate=15.0)
+    door.shut_until(3600.0, REQUESTS)
+
+    assert door.window_s == pytest.approx(3000.0)
+    assert door.rate(REQUESTS) == pytest.approx(3.0)
