@@ -14,9 +14,11 @@ from batcher.errors import Exit
 RUN = ("run", "rows.jsonl", "-p", "simulated", "-o", "out", "--set", "simulator.latency_ms=0")
 
 SIGNALLED = """
-import os, sys
+import os, signal, sys
 from importlib.abc import MetaPathFinder
 from batcher.cli.start import main
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
 
 class Signaller(MetaPathFinder):
     def find_spec(self, name, path, target=None):
