@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from batcher.policy.marks import Mark
 from batcher.policy.ticket import Ticket
 
-_WINDOWS_S = (1.0, 10.0, 60.0)  # limits are per second or minute, some by six parts of it
+_WINDOWS_S = (10.0, 60.0)  # limits are per minute, some by six parts of it
+_SHORTEST_S = 2.0  # windows of a second are next to buckets
 _ROUNDED = 1.02
 _SOONEST_S = 0.1
 _LOOK_SHARE = 0.5  # of the time it has been shut for until it is tried again
@@ -109,6 +110,8 @@ class Door:
         if mark is None or (until - mark.sent) * self._rate < _WORTH * mark.cost[unit]:
             return False
         shut_s = until - mark.sent
+        if not self.window_s and shut_s < _SHORTEST_S:
+            return False
         if shut_s > self.window_s * _ROUNDED:
             self.window_s = next((w for w in _WINDOWS_S if shut_s <= w * _ROUNDED), shut_s)
         self._brief = 0

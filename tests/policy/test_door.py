@@ -57,12 +57,19 @@ def test_the_minute_counts_from_the_first_attempt_after_it_was_shut() -> None:
     assert door.try_later(117.0) == pytest.approx(4.1)
 
 
-@pytest.mark.parametrize(("shut_s", "window_s"), [(0.8, 1.0), (7.0, 10.0), (40.0, 60.0)])
+@pytest.mark.parametrize(("shut_s", "window_s"), [(2.5, 10.0), (7.0, 10.0), (40.0, 60.0)])
 def test_windows_have_usual_lengths(shut_s: float, window_s: float) -> None:
     door = closed_at(10.0, held=600, rate=40.0)
 
     assert door.shut_until(10.0 + shut_s, REQUESTS)
     assert door.window_s == window_s
+
+
+def test_a_window_of_a_second_is_as_good_as_a_bucket() -> None:
+    door = closed_at(10.0, held=600, rate=40.0)
+
+    assert not door.shut_until(10.9, REQUESTS)
+    assert door.window_s == 0.0
 
 
 def test_a_longer_one_is_as_long_as_it_stays_shut() -> None:
