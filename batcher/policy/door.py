@@ -117,7 +117,7 @@ class Door:
         self._brief = 0
         return True
 
-    def rate(self, unit: int) -> float:
+    def measure(self, unit: int) -> float:
         """Units a second: what was let in during a window's length before it closed.
 
         Returns 0 and is no window any more where that is next to nothing.

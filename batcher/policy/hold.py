@@ -25,29 +25,19 @@ _LONGEST_STEADY_S = 60.0
 _SAME = 0.1  # by how much an estimate may differ and be the same
 _WIDEST = 3.0
 _GAIN = 0.3
-_SLOW_PER_S = 2.0
-_PATIENCE = 1.5
-_TRUST = 2.0
+_SLOW_PER_S = 2.0  # attempts; below that each refusal weighs, and little is to be found soon ...
+_PATIENCE = 1.5  # ... so that a hold is longer by up to so many times
+_TRUST = 2.0  # ... and may outlast its evidence by so many
 
 
 class Hold:
     """The present hold and what follows it.
 
-    Attributes:
-        window_s: Where the limit is one of windows, how long they are: only at its end does one
-            tell whether there was more.
+    Where the limit is one of windows, all of it is slower, by their length (`period_s`, 0 for a
+    bucket): only at its end does a window tell whether there was more.
     """
 
-    __slots__ = (
-        "_cluster",
-        "_clustered",
-        "_epoch",
-        "_excess",
-        "_reacted_at",
-        "_s",
-        "_steady",
-        "window_s",
-    )
+    __slots__ = ("_cluster", "_clustered", "_epoch", "_excess", "_reacted_at", "_s", "_steady")
 
     def __init__(self) -> None:
         self._epoch = 0.0  # when it began
@@ -55,18 +45,17 @@ class Hold:
         self._excess = _EXCESS
         self._cluster = 1.0  # refusals one probe costs, averaged
         self._clustered = 0
-        self.window_s = 0.0
         self._reacted_at = -math.inf
         self._steady = (-math.inf, 0.0)  # since when the estimate has stood, at what rate
 
-    def pace(self, rate: float, now: float) -> float:
+    def pace(self, rate: float, period_s: float, now: float) -> float:
         """What to send at `now` of an estimated rate."""
         beyond = now - self._epoch - self._s
         if beyond <= 0.0:
             return rate * _BELOW
-        doubling_s = max(_EXCESS_DOUBLING_S, _WINDOW_SHARE * self.window_s)
+        doubling_s = max(_EXCESS_DOUBLING_S, _WINDOW_SHARE * period_s)
         excess = self._excess * math.exp2(min(beyond / doubling_s, 40.0))
-        if excess > _BRISK and not self.window_s:
+        if excess > _BRISK and not period_s:
             late = beyond - _EXCESS_DOUBLING_S * math.log2(_BRISK / self._excess)
             brisk = (1.0 + _BRISK) * math.pow(_BRISK_GROWTH, min(late, 60.0)) - 1.0
             excess = min(_MOST_EXCESS, brisk)
@@ -91,7 +80,14 @@ class Hold:
         return True
 
     def restart(
-        self, rate: float, per_s: float, window_s: float, now: float, *, alike: bool
+        self,
+        rate: float,
+        per_s: float,
+        window_s: float,
+        now: float,
+        *,
+        alike: bool,
+        period_s: float,
     ) -> None:
         """Hold a rate from now on.
 
@@ -101,16 +97,16 @@ class Hold:
             window_s: The seconds of evidence it rests upon.
             now: Monotonic seconds.
             alike: All attempts cost the same.
+            period_s: The length of the limit's windows.
         """
         shortest = max(_FIRST_HOLD_S, min(_HOLD_S, _FIRST_HOLD_REQUESTS / per_s))
-        # No hurry where nothing can be found soon.
         slow = max(0.0, 1.0 - per_s / _SLOW_PER_S) if alike else 0.0
         patience = 1.0 + 1.0 / (1.0 + per_s) + _PATIENCE * slow
         longest = max(_HOLD_S, _HOLD_REQUESTS * self._cluster * patience / per_s)
         if abs(math.log(rate / max(1e-9, self._steady[1]))) > _SAME:
             self._steady = (now, rate)
         longest = max(longest, min(_LONGEST_STEADY_S, _HOLD_SHARE * (now - self._steady[0])))
-        shortest = max(shortest, self.window_s)
+        shortest = max(shortest, period_s)
         self._s = min(
             _LONGEST_HOLD_S, max(shortest, min(longest, window_s * (1.0 + _TRUST * slow)))
         )

@@ -142,7 +142,7 @@ class Tracker:
             return min(self.ceiling, self._spacing.rate)
         if self._rivals.are_there:
             return min(self.ceiling, self._rivals.pace(rate, self._hold.since_s(now)))
-        wanted = self._hold.pace(rate, now)
+        wanted = self._hold.pace(rate, self._door.window_s, now)
         ceiling = self.ceiling
         if self.unit >= OUTPUT:
             # What answers give back lets our level drift from the server's: keep probing.
@@ -309,8 +309,7 @@ class Tracker:
         self._fit_window()
 
     def _fit_window(self) -> None:
-        rate = self._door.rate(self.unit)
-        self._hold.window_s = self._door.window_s
+        rate = self._door.measure(self.unit)
         if rate > 0.0:
             self.rate = min(self.ceiling, rate)
             self._marks.clear()
@@ -550,7 +549,9 @@ class Tracker:
     ) -> None:
         unit = self.unit
         per_s = self.rate / max(1e-9, mean[unit])
-        self._hold.restart(self.rate, per_s, window_s, now, alike=unit == REQUESTS)
+        period_s = self._door.window_s
+        alike = unit == REQUESTS
+        self._hold.restart(self.rate, per_s, window_s, now, alike=alike, period_s=period_s)
         self._probe = None
         self._caution_s = 0.0 if self._is_proven or self.unit else _CAUTION_S
         passed = admitted[unit] - ticket.total[unit]

@@ -1,4 +1,4 @@
-"""The bytes of an input, a quarter of a megabyte at a time, whatever they are packed in.
+"""The bytes of an input, an eighth of a megabyte at a time, whatever they are packed in.
 
 Plain, gzip (also of several members) and zstd (also of several frames) are told apart by
 their first bytes, not by the file's name. What is no text at all is refused here.

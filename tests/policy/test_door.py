@@ -65,13 +65,6 @@ def test_windows_have_usual_lengths(shut_s: float, window_s: float) -> None:
     assert door.window_s == window_s
 
 
-def test_a_window_of_a_second_is_as_good_as_a_bucket() -> None:
-    door = closed_at(10.0, held=600, rate=40.0)
-
-    assert not door.shut_until(10.9, REQUESTS)
-    assert door.window_s == 0.0
-
-
 def test_a_longer_one_is_as_long_as_it_stays_shut() -> None:
     door = closed_at(10.0, held=600, rate=40.0)
 
@@ -79,10 +72,17 @@ def test_a_longer_one_is_as_long_as_it_stays_shut() -> None:
     assert door.window_s == pytest.approx(300.0)
 
 
-def test_a_bucket_that_refills_slowly_is_no_window() -> None:
-    door = closed_at(10.0, held=50, rate=0.5)
+@pytest.mark.parametrize(
+    ("held", "rate", "until"),
+    [
+        pytest.param(50, 0.5, 14.0, id="a bucket that refills slowly"),
+        pytest.param(600, 40.0, 10.9, id="a window of a second, as good as a bucket"),
+    ],
+)
+def test_what_is_no_window(held: int, rate: float, until: float) -> None:
+    door = closed_at(10.0, held=held, rate=rate)
 
-    assert not door.shut_until(14.0, REQUESTS)
+    assert not door.shut_until(until, REQUESTS)
     assert door.window_s == 0.0
 
 
@@ -91,7 +91,7 @@ def test_a_window_holds_what_was_let_in_during_its_length() -> None:
     door.shut_until(50.0, REQUESTS)
 
     assert door.window_s == 10.0
-    assert door.rate(REQUESTS) == pytest.approx(10.0, rel=0.05)
+    assert door.measure(REQUESTS) == pytest.approx(10.0, rel=0.05)
 
 
 def test_closings_that_are_soon_over_are_those_of_a_bucket() -> None:
@@ -109,7 +109,7 @@ def test_where_next_to_nothing_was_let_in_there_is_no_window() -> None:
     door.shut_until(50.0, REQUESTS)
     door.closed(Mark(an_attempt(90.0, 405.0), None, 0.0), REQUESTS, 10.0)
 
-    assert door.rate(REQUESTS) == 0.0
+    assert door.measure(REQUESTS) == 0.0
     assert door.window_s == 0.0
 
 
@@ -118,4 +118,4 @@ def test_a_window_of_an_hour_holds_what_was_let_in_since_it_opened() -> None:
     door.shut_until(3600.0, REQUESTS)
 
     assert door.window_s == pytest.approx(3000.0)
-    assert door.rate(REQUESTS) == pytest.approx(3.0)
+    assert door.measure(REQUESTS) == pytest.approx(3.0)
