@@ -5,13 +5,21 @@ The start, when the bucket was full, tells its depth. The trail of attempts is w
 """
 
 from collections import deque
+from itertools import islice
 
+from batcher.policy.marks import Marks
+from batcher.policy.replay import Fit, fit, fit_both, fit_start, refine
 from batcher.policy.ticket import Ticket
 
 _LONGEST_TRAIL = 1000  # attempts
 _LONGEST_START = 250
 _AGREEING = 2  # refusals it takes to trust the first rate
 SHALLOW_S = 5.0
+_MISFIT = 0.3  # mean attempts that may contradict a rate before it is another quota's
+_AMISS = 0.1  # from here on the depth may be another
+_LONGEST_SOUNDING = 200  # attempts
+_LONGEST_REPLAY = 400
+_ROOMY = 4.0  # attempts a bucket holds whose replay tells anything
 
 
 class Depth:
@@ -43,10 +51,16 @@ class Depth:
         return 0.0
 
     def start(self, ticket: Ticket) -> list[Ticket]:
-        """Everything up to this attempt, oldest first; empty when that is long past."""
-        if self.is_over or len(self._trail) > _LONGEST_START:
+        """What was sent first, oldest first, up to this attempt or a refusal before it.
+
+        Empty when that is long past.
+        """
+        if self.is_over or len(self._trail) == _LONGEST_TRAIL:
             return []
-        return [sent for sent in self._trail if sent.sent <= ticket.sent]
+        found = [sent for sent in islice(self._trail, _LONGEST_START) if sent.sent <= ticket.sent]
+        while found and not found[-1].is_refused:
+            found.pop()
+        return found
 
     def between(self, since: float, ticket: Ticket) -> list[Ticket]:
         """What was sent from then on up to this attempt, oldest first."""
@@ -83,3 +97,73 @@ class Depth:
                     passed += sent.cost[unit] / rate
                     longest = max(longest, passed - end.sent + sent.sent)
             self.seconds = longest + 0.5 * end.cost[unit] / rate
+
+    # -- replaying
+
+    def explain(
+        self, ticket: Ticket, marks: Marks, around: float, unit: int, mean: float
+    ) -> Fit | None:
+        """The rate that explains what was let in and refused; None when that tells nothing.
+
+        Forgets the marks it does not explain.
+
+        Args:
+            ticket: The attempt refused now.
+            marks: Refusals before it, at least one.
+            around: The rate believed in.
+            unit: What is counted.
+            mean: Mean amount of an attempt.
+        """
+        start = self.start(ticket)
+        if start:
+            both = fit_start(start, unit)
+            is_whole = start[-1] is ticket
+            is_believed = both is not None and self._believe(both, mean)
+            self.is_over = not is_whole or (both is not None and not is_believed)
+            if both is None:
+                return None
+            if is_believed and is_whole:
+                return both[0]
+        elif self.is_over and not self.seconds:
+            self._sound(ticket, marks, around, unit, mean)
+        if not 0.0 < self.seconds < SHALLOW_S or self.seconds * around < 0.5 * _ROOMY * mean:
+            return None
+        return self._replay(ticket, marks, around, unit)
+
+    def _believe(self, both: tuple[Fit, float], mean: float) -> bool:
+        found, seconds = both
+        is_good = found.misfit <= _MISFIT and seconds < SHALLOW_S
+        if is_good and seconds * found.rate >= _ROOMY * mean:
+            self.seconds = seconds
+            return True
+        return False
+
+    def _sound(self, ticket: Ticket, marks: Marks, around: float, unit: int, mean: float) -> None:
+        """Look for the depth in what was sent since the oldest refusal that is remembered."""
+        trail = self.between(marks.first.sent, ticket)[-_LONGEST_SOUNDING:]
+        while trail and not trail[0].is_refused:
+            del trail[0]
+        both = fit_both(trail, around, unit) if len(trail) > _ROOMY else None
+        if both is not None:
+            self._believe(both, mean)
+
+    def _replay(self, ticket: Ticket, marks: Marks, around: float, unit: int) -> Fit | None:
+        """Replay back to the oldest refusal that still fits."""
+        found: Fit | None = None
+        used: list[Ticket] = []
+        keep = 0
+        for mark in marks.newest_first():
+            trail = self.between(mark.sent, ticket)
+            if len(trail) > _LONGEST_REPLAY:
+                break
+            near = around if found is None else found.rate
+            longer = fit(trail, near, self.seconds, unit, is_sure=keep > 0)
+            if keep and longer.misfit > _MISFIT:
+                break
+            found, keep, used = longer, keep + 1, trail
+        if found is None:
+            return None
+        marks.keep(keep)
+        if found.misfit > _AMISS:
+            found, self.seconds = refine(used, found, self.seconds, unit)
+        return found

@@ -11,12 +11,14 @@ _BELOW = 0.99  # of the estimate while holding
 _EXCESS = 0.02  # a probe begins this far above the estimate ...
 _MOST_UNSURE = 0.2
 _EXCESS_DOUBLING_S = 0.7
+_QUICKEST = 0.3  # of that, where a refusal is back before the next attempt goes ...
+_UNDERWAY = 1.2  # ... up to so many attempts sent meanwhile, which may all be refused
 _WINDOW_SHARE = 0.3  # of a window, at least
 _BRISK = 0.5  # ... and from this excess on grows in even steps
 _BRISK_GROWTH = 1.4  # a second
 _MOST_EXCESS = 1e4
 _HOLD_S = 4.0
-_HOLD_REQUESTS = 55.0  # per refusal a probe costs: keeps refusals near 1 %
+_HOLD_REQUESTS = 58.0  # per refusal a probe costs: keeps refusals near 1 %
 _FIRST_HOLD_S = 0.8
 _FIRST_HOLD_REQUESTS = 6.0
 _LONGEST_HOLD_S = 300.0
@@ -37,7 +39,17 @@ class Hold:
     bucket): only at its end does a window tell whether there was more.
     """
 
-    __slots__ = ("_cluster", "_clustered", "_epoch", "_excess", "_reacted_at", "_s", "_steady")
+    __slots__ = (
+        "_cluster",
+        "_clustered",
+        "_doubling_s",
+        "_epoch",
+        "_excess",
+        "_late_s",
+        "_reacted_at",
+        "_s",
+        "_steady",
+    )
 
     def __init__(self) -> None:
         self._epoch = 0.0  # when it began
@@ -45,6 +57,8 @@ class Hold:
         self._excess = _EXCESS
         self._cluster = 1.0  # refusals one probe costs, averaged
         self._clustered = 0
+        self._doubling_s = _EXCESS_DOUBLING_S
+        self._late_s = 0.0  # a refusal takes to come back
         self._reacted_at = -math.inf
         self._steady = (-math.inf, 0.0)  # since when the estimate has stood, at what rate
 
@@ -53,10 +67,10 @@ class Hold:
         beyond = now - self._epoch - self._s
         if beyond <= 0.0:
             return rate * _BELOW
-        doubling_s = max(_EXCESS_DOUBLING_S, _WINDOW_SHARE * period_s)
+        doubling_s = max(self._doubling_s, _WINDOW_SHARE * period_s)
         excess = self._excess * math.exp2(min(beyond / doubling_s, 40.0))
         if excess > _BRISK and not period_s:
-            late = beyond - _EXCESS_DOUBLING_S * math.log2(_BRISK / self._excess)
+            late = beyond - self._doubling_s * math.log2(_BRISK / self._excess)
             brisk = (1.0 + _BRISK) * math.pow(_BRISK_GROWTH, min(late, 60.0)) - 1.0
             excess = min(_MOST_EXCESS, brisk)
         return rate * (1.0 + excess)
@@ -76,6 +90,7 @@ class Hold:
             return False
         self._cluster += _GAIN * (min(_WIDEST, 1.0 + self._clustered) - self._cluster)
         self._clustered = 0
+        self._late_s = now - sent
         self._reacted_at = now
         return True
 
@@ -113,6 +128,8 @@ class Hold:
         unsure = 1.0 / max(1.0, min(window_s, _LONGEST_HOLD_S) * per_s)
         self._excess = min(_MOST_UNSURE, max(_EXCESS, 0.5 * unsure))
         self._epoch = now
+        underway = per_s * self._late_s
+        self._doubling_s = _EXCESS_DOUBLING_S * min(1.0, max(_QUICKEST, underway / _UNDERWAY))
 
     def resume(self, at: float) -> None:
         """Begin the same hold anew, no earlier than at that time."""

@@ -106,6 +106,11 @@ class Marks:
                 mark.total[INPUT] += more_input
                 mark.total[TOTAL] += more_input
 
+    def add_let_in(self, unit: int, amount: float) -> None:
+        """So much more was refilled since the newest, and is gone."""
+        for mark in self._all:
+            mark.total[unit] -= amount
+
     def take_out(self, ticket: Ticket) -> None:
         """An attempt turned out not to have been let in."""
         for mark in self._all:

@@ -20,6 +20,8 @@ _SIZE_ERROR = 0.1  # of a prompt not yet answered
 _EQUAL = 1e-9
 _DEPTHS = (0.82, 0.88, 0.94, 0.97, 1.03, 1.06, 1.13, 1.21)  # tried around the one believed in
 _NEAR = range(-5, 6)
+_MIDDLING = 1.04
+_BY_MUCH = range(-4, 9)  # what ran over unseen makes rates look too low
 _NEAREST = range(-3, 4)
 _BETTER = 0.5  # of its misfit another depth must leave at most
 _ALIKE = 0.02  # misfits this near one another
@@ -128,6 +130,23 @@ def fit_start(trail: Sequence[Ticket], unit: int) -> tuple[Fit, float] | None:
             for step in _NEAREST
         ]
         seconds *= _DEEPER
+    return _agreed(tried)
+
+
+def fit_both(trail: Sequence[Ticket], around: float, unit: int) -> tuple[Fit, float] | None:
+    """Rate and depth that explain best what went since a refusal; None when many depths do."""
+    tried: list[tuple[Fit, float]] = []
+    seconds = _SHALLOWEST_S
+    while seconds < _DEEPEST_S:
+        tried += [
+            (replay(trail, around * _MIDDLING**step, seconds, unit), seconds) for step in _BY_MUCH
+        ]
+        seconds *= _DEEPER**1.5
+    return _agreed(tried)
+
+
+def _agreed(tried: Sequence[tuple[Fit, float]]) -> tuple[Fit, float] | None:
+    """The middle one of those that fit best, shallowest first, if their depths are alike."""
     least = min(one.misfit for one, _ in tried) + _ALIKE
     good = [pair for pair in tried if pair[0].misfit <= least]
     if good[-1][1] > _ALIKE_DEPTHS * good[0][1] or good[0][1] == _SHALLOWEST_S:

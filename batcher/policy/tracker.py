@@ -21,7 +21,7 @@ from batcher.policy.depth import SHALLOW_S, Depth
 from batcher.policy.door import Door
 from batcher.policy.hold import Hold
 from batcher.policy.marks import Mark, Marks
-from batcher.policy.replay import Fit, fit, fit_start, refine
+from batcher.policy.replay import Fit
 from batcher.policy.rivals import Rivals
 from batcher.policy.spacing import Spacing
 from batcher.policy.ticket import INPUT, OUTPUT, REQUESTS, UNITS, Ticket
@@ -49,10 +49,6 @@ _WORTH_A_GUESS = 5.0  # attempts let in at first
 _CAUTION_S = 0.25  # between the first attempts after a guess: refusals come sooner
 _LESS_CAUTION = 0.6
 _FIRST_PER_S = 0.5  # requests a second, when the very first are refused
-_MISFIT = 0.3  # mean attempts that may contradict a rate before it is another quota's
-_AMISS = 0.1  # from here on the depth may be another
-_LONGEST_REPLAY = 400  # attempts
-_ROOMY = 4.0  # attempts a bucket holds whose replay tells anything
 _SAVED_SHARE = 0.8  # of a known depth that a pause is taken to fill
 _EXPLAINED = 4  # refusals that make the unit sure ...
 _SLOWEST_S = 60.0  # an attempt a minute, at least
@@ -205,6 +201,8 @@ class Tracker:
             self._probe = (now, ticket.total[self.unit])
         self._depth.sent(ticket)
         self._door.sent(ticket)
+        if self._paused_until > self._sent_at:
+            self._run_over(ticket)
         was_idle = now > max(self._paused_until, self._shut_until) + 2.0
         if was_idle and now - self._sent_at > 2.0 + 4.0 * cost / self.rate:
             self._marks.clear()  # the bucket may have overflowed while we were idle
@@ -339,6 +337,17 @@ class Tracker:
         shut = f" in windows of {window_s:.3g} s" if window_s else ""
         return f"{kind}: 429 without headers, estimate {self.rate:.3g} {UNITS[self.unit]}/s{shut}"
 
+    def _run_over(self, ticket: Ticket) -> None:
+        """The first attempt after a pause: what a full bucket lost meanwhile counts as let in."""
+        seconds = self._depth.seconds
+        if self.unit != REQUESTS or not seconds or not self._marks or self._door.window_s:
+            return
+        last = self._marks.last
+        refilled = last.level(REQUESTS) + self.rate * (ticket.sent - last.sent)
+        lost = refilled - seconds * self.rate
+        if lost > 0.0:
+            self._marks.add_let_in(REQUESTS, lost)
+
     # -- estimating
 
     def _share(self, ticket: Ticket, was: float, pace: float, now: float) -> None:
@@ -379,12 +388,15 @@ class Tracker:
     def _estimate(self, ticket: Ticket, mean: float, refusal: Mark) -> float:
         """Set the rate from this and earlier refusals; returns the seconds it rests upon."""
         was = self.rate
-        if self.unit == INPUT and self._marks and self._look_back(ticket, mean):
-            return ticket.sent - self._marks.first.sent
+        if self.unit == INPUT and self._marks:
+            found = self._depth.explain(ticket, self._marks, was, INPUT, mean)
+            if found is not None:
+                self._take(found)
+                return ticket.sent - self._marks.first.sent
         is_deep = self._depth.seconds >= SHALLOW_S
         is_less = self.unit == INPUT and not is_deep and self._refuses_steadily(ticket)
-        found = self._marks.bounds(ticket, refusal, unit=self.unit, mean=mean, was=was)
-        low, high, best, window_s, keep, newest = found
+        bounds = self._marks.bounds(ticket, refusal, unit=self.unit, mean=mean, was=was)
+        low, high, best, window_s, keep, newest = bounds
         self._agreeing = keep
         if newest is not None:
             self._units.passed(*newest)
@@ -412,49 +424,6 @@ class Tracker:
         """A rate while next to nothing has passed: less than `high`, if it is a minute's limit."""
         total = self._first[1][self.unit]
         return high if total < _WORTH_A_GUESS * mean else math.sqrt(high * total / _MINUTE_S)
-
-    def _look_back(self, ticket: Ticket, mean: float) -> bool:
-        """Set the rate by replaying what was sent; False when that tells nothing."""
-        start = self._depth.start(ticket)
-        if start:
-            both = fit_start(start, self.unit)
-            if both is None:
-                return False
-            first, seconds = both
-            is_roomy = seconds * first.rate >= _ROOMY * mean
-            if first.misfit <= _MISFIT and seconds < SHALLOW_S and is_roomy:
-                self._depth.seconds = seconds
-                self._take(first)
-                return True
-            self._depth.is_over = True
-        seconds = self._depth.seconds
-        if not 0.0 < seconds < SHALLOW_S or seconds * self.rate < 0.5 * _ROOMY * mean:
-            return False
-        found = self._replay(ticket)
-        if found is not None:
-            self._take(found)
-        return found is not None
-
-    def _replay(self, ticket: Ticket) -> Fit | None:
-        """Replay back to the oldest refusal that still fits; forgets those before it."""
-        found: Fit | None = None
-        used: list[Ticket] = []
-        keep, depth = 0, self._depth
-        for mark in self._marks.newest_first():
-            trail = depth.between(mark.sent, ticket)
-            if len(trail) > _LONGEST_REPLAY:
-                break
-            around = self.rate if found is None else found.rate
-            longer = fit(trail, around, depth.seconds, self.unit, is_sure=keep > 0)
-            if keep and longer.misfit > _MISFIT:
-                break
-            found, keep, used = longer, keep + 1, trail
-        if found is None:
-            return None
-        self._marks.keep(keep)
-        if found.misfit > _AMISS:
-            found, depth.seconds = refine(used, found, depth.seconds, self.unit)
-        return found
 
     def _take(self, found: Fit) -> None:
         self._agreeing = len(self._marks)

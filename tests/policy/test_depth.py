@@ -65,8 +65,11 @@ def test_attempts_between_two_moments_come_oldest_first() -> None:
 
 def test_a_start_that_is_over_is_not_told_again() -> None:
     depth = Depth()
-    depth.sent(an_attempt(0.0, 100.0))
+    refused = an_attempt(1.0, 100.0)
+    refused.is_refused = True
+    for attempt in (an_attempt(0.0, 100.0), refused):
+        depth.sent(attempt)
 
-    assert len(depth.start(an_attempt(1.0, 100.0))) == 1
+    assert len(depth.start(refused)) == 2
     depth.is_over = True
-    assert depth.start(an_attempt(1.0, 100.0)) == []
+    assert depth.start(refused) == []

@@ -323,3 +323,23 @@ def test_who_is_not_held_back_takes_no_part() -> None:
 
     assert limiter.pace(now=5.0) is None
     assert list(limiter.share([[5.0, 500.0, 50.0, 550.0]], now=5.0)) == []
+
+
+def test_what_a_full_bucket_lost_while_the_server_asked_to_wait_is_no_slower_rate() -> None:
+    """A second's bucket runs over in a second's pause, and by more on the way to and fro."""
+    limiter, rate, way = a_limiter(), 5.0, 0.1
+    level, now, filled = rate, 0.0, 0.0
+    told: list[float] = []
+    while now < 240.0:
+        ticket, now = send_soon(limiter, now)
+        level, filled = min(rate, level + rate * (now - filled)), now
+        feedback = OK
+        if level < 1.0:
+            now += way
+            feedback = Feedback(signal=Signal.RATE, latency_s=way, retry_after_s=1.0)
+        else:
+            level -= 1.0
+        events = limiter.settle(ticket, feedback, now=now)
+        told += [e.requests_per_s or 0.0 for e in events if isinstance(e, LimitChanged)]
+
+    assert told[-4:] == pytest.approx([rate] * 4, rel=0.03)

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from batcher.policy.replay import fit, fit_start, refine, replay
+from batcher.policy.replay import fit, fit_both, fit_start, refine, replay
 from batcher.policy.ticket import INPUT, Ticket
 
 RATE = 5000.0
@@ -83,6 +83,45 @@ def test_a_start_that_fits_many_depths_tells_nothing() -> None:
     trail = a_trail(rate=RATE, depth_s=1.0, pace=4.0 * RATE, seed=1, until=1)
 
     assert fit_start(trail, INPUT) is None
+
+
+def a_trail_with_rests(*, rate: float, depth_s: float, seed: int, until: int) -> list[Ticket]:
+    """As a_trail; after each refusal a second's rest, whose refill is then sent at once."""
+    rng = random.Random(seed)
+    full = rate * depth_s
+    level, now, saved, refused = full, 0.0, 0.0, 0
+    trail: list[Ticket] = []
+    while refused < until:
+        tokens = min(2400.0, rng.lognormvariate(6.1, 0.7))
+        gap = tokens / (2.5 if saved > 0.0 else 1.2) / rate
+        if trail and trail[-1].is_refused:
+            gap, saved = 1.0, rate
+        saved -= tokens
+        now += gap
+        level = min(full, level + rate * gap)
+        ticket = Ticket(now, (1.0, tokens, 0.0, tokens), [0.0] * 4, 1, 100)
+        ticket.is_refused = level < tokens
+        refused += ticket.is_refused
+        level -= 0.0 if ticket.is_refused else tokens
+        trail.append(ticket)
+    return trail
+
+
+def test_rate_and_depth_are_found_without_the_start() -> None:
+    trails = (a_trail_with_rests(rate=RATE, depth_s=1.0, seed=seed, until=20) for seed in range(8))
+
+    found = [fit_both(since_refusal(trail, 1), 0.9 * RATE, INPUT) for trail in trails]
+
+    told = [both for both in found if both is not None]
+    assert len(told) >= 6
+    assert [fit.rate for fit, _ in told] == pytest.approx([RATE] * len(told), rel=0.1)
+    assert [seconds for _, seconds in told] == pytest.approx([1.0] * len(told), rel=0.25)
+
+
+def test_a_trail_that_never_filled_the_bucket_tells_no_depth() -> None:
+    trail = since_refusal(a_trail(rate=RATE, depth_s=1.0, pace=1.3 * RATE, seed=3, until=6), 2)
+
+    assert fit_both(trail, RATE, INPUT) is None
 
 
 def test_a_better_depth_is_taken_only_when_it_explains_much_more() -> None:
