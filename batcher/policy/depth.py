@@ -152,10 +152,8 @@ class Depth:
         found: Fit | None = None
         used: list[Ticket] = []
         keep = 0
-        for mark in marks.newest_first():
-            trail = self.between(mark.sent, ticket)
-            if len(trail) > _LONGEST_REPLAY:
-                break
+        trails = self._trails(ticket, marks)
+        for trail in trails:
             near = around if found is None else found.rate
             longer = fit(trail, near, self.seconds, unit, is_sure=keep > 0)
             if keep and longer.misfit > _MISFIT:
@@ -163,7 +161,22 @@ class Depth:
             found, keep, used = longer, keep + 1, trail
         if found is None:
             return None
+        if keep < len(trails):
+            # What little has passed since an odd refusal may mislead: has anything changed?
+            same = fit(trails[-1], around, self.seconds, unit, is_sure=True)
+            if same.misfit <= _MISFIT:
+                found, keep, used = same, len(trails), trails[-1]
         marks.keep(keep)
         if found.misfit > _AMISS:
             found, self.seconds = refine(used, found, self.seconds, unit)
+        return found
+
+    def _trails(self, ticket: Ticket, marks: Marks) -> list[list[Ticket]]:
+        """What was sent since each refusal, the newest first."""
+        found = []
+        for mark in marks.newest_first():
+            trail = self.between(mark.sent, ticket)
+            if len(trail) > _LONGEST_REPLAY:
+                break
+            found.append(trail)
         return found
