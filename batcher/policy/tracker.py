@@ -48,6 +48,9 @@ _MINUTE_S = 60.0  # most limits are of a minute, and their buckets hold it
 _WORTH_A_GUESS = 5.0  # attempts let in at first
 _CAUTION_S = 0.25  # between the first attempts after a guess: refusals come sooner
 _LESS_CAUTION = 0.6
+_FIRST_SHARE = 0.5  # of what was sent of late ...
+_DEEP = 0.4  # ... or towards what a bucket of a minute would refill at, on a scale of powers ...
+_MANY = 300.0  # ... if so many were let in at first: few limits of a minute are less
 _FIRST_PER_S = 0.5  # requests a second, when the very first are refused
 _SAVED_SHARE = 0.8  # of a known depth that a pause is taken to fill
 _EXPLAINED = 4  # refusals that make the unit sure ...
@@ -276,7 +279,7 @@ class Tracker:
             self._at = now
             self.rate = self.ceiling
             if math.isinf(self.rate):
-                self.rate = max(0.5 * per_s, _FIRST_PER_S) * mean[self.unit]
+                self.rate = max(self._first_guess(ticket, per_s), _FIRST_PER_S) * mean[self.unit]
                 self._depth.first_refused(ticket)
             self._first = (ticket.sent - self.began, list(ticket.total))
             self._biggest = ticket.cost[self.unit]
@@ -296,6 +299,13 @@ class Tracker:
         self._marks.add(refusal)
         self._restart(ticket, admitted, mean, window_s, now)
         return self._said(was)
+
+    def _first_guess(self, ticket: Ticket, per_s: float) -> float:
+        """Attempts a second at the first refusal: less where a minute's bucket may be used up."""
+        total = ticket.total[REQUESTS]
+        deep = total / (_MINUTE_S + ticket.sent - self.began)
+        shallow = max(1e-9, _FIRST_SHARE * per_s)
+        return shallow * min(1.0, deep / shallow) ** (_DEEP * min(1.0, total / _MANY))
 
     # -- windows
 
