@@ -163,9 +163,12 @@ class Depth:
             return None
         if keep < len(trails):
             # What little has passed since an odd refusal may mislead: has anything changed?
-            same = fit(trails[-1], around, self.seconds, unit, is_sure=True)
+            same, seconds = fit(trails[-1], around, self.seconds, unit, is_sure=True), self.seconds
+            if same.misfit > _MISFIT:
+                same, seconds = refine(trails[-1], same, seconds, unit)
             if same.misfit <= _MISFIT:
                 found, keep, used = same, len(trails), trails[-1]
+                self.seconds = seconds
         marks.keep(keep)
         if found.misfit > _AMISS:
             found, self.seconds = refine(used, found, self.seconds, unit)

@@ -305,7 +305,7 @@ class Tracker:
         total = ticket.total[REQUESTS]
         deep = total / (_MINUTE_S + ticket.sent - self.began)
         shallow = max(1e-9, _FIRST_SHARE * per_s)
-        return shallow * min(1.0, deep / shallow) ** (_DEEP * min(1.0, total / _MANY))
+        return shallow * math.pow(min(1.0, deep / shallow), _DEEP * min(1.0, total / _MANY))
 
     # -- windows
 
@@ -508,8 +508,10 @@ class Tracker:
         Where an attempt bigger than the bucket has left it in debt, that comes on top.
         """
         self.rate = min(self.rate, self.ceiling)
-        if retry_after_s is None or math.isinf(self.ceiling) is False or self._door.window_s:
+        if retry_after_s is None or not math.isinf(self.ceiling) or self._door.window_s:
             return
+        if self._fit is not None:
+            return  # what was let in tells more
         cost = ticket.cost[self.unit]
         if self.unit != REQUESTS:
             cost += max(0.0, self._biggest - self._depth.seconds * self.rate)
