@@ -93,8 +93,10 @@ class Limiter:
         if self._known or tracker.is_on:
             cost = self._estimate.cost(need)
             held = tracker.wait_s(cost, now) if tracker.is_on else 0.0
+            is_spaced = tracker.is_on and tracker.is_spaced
             for dimension in self._known:
-                held = max(held, dimension.wait_s(cost[dimension.index], now))
+                if dimension.index or not is_spaced:  # headers round a bucket of one away
+                    held = max(held, dimension.wait_s(cost[dimension.index], now))
             if held > 0.0:
                 self._held_at = now
             wait = max(wait, held)

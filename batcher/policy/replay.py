@@ -18,7 +18,8 @@ _FINE_STEPS = 8
 _JITTER_S = 0.03  # attempts overtake one another on the way
 _SIZE_ERROR = 0.1  # of a prompt not yet answered
 _EQUAL = 1e-9
-_DEPTHS = (0.72, 0.82, 0.88, 0.94, 0.97, 1.03, 1.06, 1.13, 1.21, 1.4)  # tried around the one believed in
+# Depths tried, as shares of the one believed in.
+_DEPTHS = (0.72, 0.82, 0.88, 0.94, 0.97, 1.03, 1.06, 1.13, 1.21, 1.4)
 _NEAR = range(-5, 6)
 _MIDDLING = 1.04
 _BY_MUCH = range(-4, 9)  # what ran over unseen makes rates look too low

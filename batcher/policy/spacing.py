@@ -13,8 +13,10 @@ _KNOWN_STEP = 1.03  # where the server has told it: jitter on the way is all the
 _LEAST_STEP = 1.01
 _GREATEST_STEP = 1.5  # upwards: a greater quota is neared quickly, not leapt to
 _SHORT = 8  # attempts that prove a rate while the search is on ...
-_LONG = 80  # ... and when it has come to rest: one refusal each
+_LONG = 80  # ... and when it has come to rest: one refusal each ...
+_KNOWN_LONG = 240  # ... where the server has told the rate, of which little can be missing
 _AT_REST = 1.03  # a step
+_OUTGROWN = 1.6  # of a rate that was refused: the limit is another now
 
 
 class Spacing:
@@ -28,7 +30,16 @@ class Spacing:
         rate: Attempts a second to send.
     """
 
-    __slots__ = ("_before", "_ceiling", "_count", "_is_up", "_patience", "_step", "rate")
+    __slots__ = (
+        "_before",
+        "_ceiling",
+        "_count",
+        "_is_up",
+        "_patience",
+        "_refused",
+        "_step",
+        "rate",
+    )
 
     def __init__(self, rate: float, *, ceiling: float = math.inf) -> None:
         self.rate = rate
@@ -38,6 +49,12 @@ class Spacing:
         self._is_up = False  # the last change made it faster
         self._count = 0
         self._patience = _SHORT
+        self._refused = math.inf  # the latest rate that was too much
+
+    @property
+    def is_outgrown(self) -> bool:
+        """Whether much more than was refused once is let in: the bucket holds more by now."""
+        return self.rate > _OUTGROWN * self._refused
 
     def sent(self) -> None:
         """An attempt goes now; after enough without a refusal they follow closer."""
@@ -56,6 +73,7 @@ class Spacing:
 
     def refused(self) -> None:
         """An attempt came too soon after the one before."""
+        self._refused = self.rate
         if self._is_up:
             self._is_up = False
             self.rate = self._before
@@ -64,4 +82,5 @@ class Spacing:
             self.rate /= self._step
             self._step = min(_FIRST_STEP, self._step * self._step)
         self._count = 0
-        self._patience = _LONG if self._step < _AT_REST else _SHORT
+        long = _LONG if math.isinf(self._ceiling) else _KNOWN_LONG
+        self._patience = long if self._step < _AT_REST else _SHORT

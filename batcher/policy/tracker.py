@@ -44,6 +44,7 @@ _STEADILY_S = 2.5
 _TINY = 2.0
 _EARLY_S = 3.0  # later the start no longer tells bursts from rate
 _TINY_BELOW = 0.96
+_ANOTHER = 0.1  # share of a named limit by which it changes
 _MINUTE_S = 60.0  # most limits are of a minute, and their buckets hold it
 _WORTH_A_GUESS = 5.0  # attempts let in at first
 _CAUTION_S = 0.25  # between the first attempts after a guess: refusals come sooner
@@ -134,6 +135,11 @@ class Tracker:
 
     # -- asking
 
+    @property
+    def is_spaced(self) -> bool:
+        """Whether the time between attempts is all that paces them, no level of a bucket."""
+        return self._spacing is not None
+
     def pace(self, now: float) -> float:
         """Units a second to send at `now`."""
         rate = self.rate
@@ -193,6 +199,8 @@ class Tracker:
         self._level -= cost
         if self._spacing is not None:
             self._spacing.sent()
+            if self._spacing.is_outgrown:
+                self._leave_spacing(self._spacing.rate, now)
         peak = max(pace, _PEAK * self.rate)
         self._next_at = max(self._next_at, now - _DIP_S) + min(cost, mean[self.unit]) / peak
         if self._caution_s > _DIP_S:
@@ -232,11 +240,15 @@ class Tracker:
 
     def pin(self, unit: int, per_s: float) -> None:
         """The unit is known, and that its rate is at most this."""
+        was = self.ceiling
+        self.ceiling = per_s
+        if self._spacing is not None and abs(per_s - was) > _ANOTHER * was:
+            self._leave_spacing(per_s, self._at)
         if self.is_on and (unit != self.unit or not self._units.is_pinned):
             self.unit = unit
             self.rate = per_s
             self._marks.clear()
-        self.unit, self.ceiling, self._units.is_pinned = unit, per_s, True
+        self.unit, self._units.is_pinned = unit, True
         self.rate = min(self.rate, per_s)
 
     def refused(
@@ -306,6 +318,15 @@ class Tracker:
         deep = total / (_MINUTE_S + ticket.sent - self.began)
         shallow = max(1e-9, _FIRST_SHARE * per_s)
         return shallow * math.pow(min(1.0, deep / shallow), _DEEP * min(1.0, total / _MANY))
+
+    def _leave_spacing(self, rate: float, now: float) -> None:
+        """The bucket holds more than one by now: go on from a rate as with any other."""
+        self._spacing, self.is_shallow = None, False
+        self.rate = min(self.ceiling, rate)
+        self._first = (math.inf, self._first[1])
+        self._is_proven = False
+        self._marks.clear()
+        self._hold.restart(self.rate, self.rate, 0.0, now, alike=True, period_s=0.0)
 
     # -- windows
 

@@ -1,6 +1,7 @@
 """The rate controller as a whole: progress whatever happens, and what each signal does."""
 
 import math
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -343,3 +344,32 @@ def test_what_a_full_bucket_lost_while_the_server_asked_to_wait_is_no_slower_rat
         told += [e.requests_per_s or 0.0 for e in events if isinstance(e, LimitChanged)]
 
     assert told[-4:] == pytest.approx([rate] * 4, rel=0.03)
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_bucket_of_one_that_becomes_a_greater_quota_is_used_whole(is_told: bool) -> None:
+    """One request a second, then ten: with headers the news is at once, without it is found."""
+    limiter, rate, level, now, filled = a_limiter(), 1.0, 1.0, 0.0, 0.0
+    rng, admitted, refused = random.Random(1), 0, 0
+    while now < 700.0:
+        if now > 200.0:
+            rate = 10.0
+        ticket, now = send_soon(limiter, now)
+        there = max(filled, now + 0.02 * rng.random())
+        level, filled = min(rate, level + rate * (there - filled)), there
+        is_in = level >= 1.0
+        level -= is_in
+        if now > 600.0:
+            admitted, refused = admitted + is_in, refused + (not is_in)
+        left = Quota(
+            bucket=Bucket.REQUESTS, limit=60.0 * rate, remaining=float(int(level)), resets_in_s=1.0
+        )
+        quotas = (left,) if is_told else ()
+        now += 0.02
+        usage = Usage(input_tokens=100, output_tokens=50) if is_in else None
+        signal = Signal.OK if is_in else Signal.RATE
+        feedback = Feedback(signal=signal, latency_s=0.02, usage=usage, quotas=quotas)
+        limiter.settle(ticket, feedback, now=now)
+
+    assert admitted > 0.95 * 10.0 * 100.0
+    assert refused < 0.02 * admitted

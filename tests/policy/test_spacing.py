@@ -52,3 +52,11 @@ def test_what_the_server_told_is_never_exceeded() -> None:
         fastest = max(fastest, spacing.rate)
 
     assert fastest == 1.0
+
+
+def test_a_bucket_that_lets_in_much_more_than_it_refused_once_is_outgrown() -> None:
+    spacing = Spacing(1.0)
+    search(spacing, 1.0, 300)
+    assert not spacing.is_outgrown
+
+    assert any(search(spacing, 10.0, 1) == 0 and spacing.is_outgrown for _ in range(200))

@@ -161,8 +161,12 @@ class Oracle(Sender):
             self.again(row, 0.1)
 
     def _answered(self, row: Row) -> None:
-        self.in_flight -= 1
+        # No request is faster than its way, which the next in its place has to go as well.
+        self._world.after(self._path.up_s + self._path.down_s, self._freed)
         self.done(row)
+
+    def _freed(self) -> None:
+        self.in_flight -= 1
         self.pump()
 
 

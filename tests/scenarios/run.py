@@ -140,8 +140,10 @@ def stage(scenario: Scenario, seed: int, *, job_seed: int | None = None) -> Stag
     """Build the world of a scenario."""
     world, rng = World(), random.Random(seed + 77)
     servers = [Server(world, rng, scenario.shape, scale) for scale in scenario.keys]
+    # The same competitor for the oracle and for us: its lumps must not hang on what we send.
+    lumps = random.Random(seed + 78)
     for start, end in scenario.steal:
-        world.at(start, _competitor(world, rng, servers, end))
+        world.at(start, _competitor(world, lumps, servers, end))
     work = rows(scenario.job, scenario.count, job_seed or seed, scenario.latency)
     stated = None
     if scenario.known:
@@ -156,7 +158,7 @@ def _competitor(
     def tick() -> None:
         pause = rng.expovariate(1 / _STEAL_S)
         for server in servers:
-            server.steal(_STEAL_S, 0.5)
+            server.steal(_STEAL_S * rng.expovariate(1.0), 0.5)
         if world.now + pause < end:
             world.after(pause, tick)
 

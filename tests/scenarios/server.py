@@ -312,12 +312,11 @@ class Server:
                 back = row.max_tokens - row.output if self.shape.reserves else -row.output
                 bucket.level = min(bucket.capacity, bucket.level + back)
 
-    def steal(self, mean_s: float, share: float) -> None:
-        """A competitor takes this share of every limit, in lumps."""
+    def steal(self, seconds: float, share: float) -> None:
+        """A competitor takes this share of every limit's refill in so many seconds, at once."""
         self._refill()
-        lump = self._rng.expovariate(1.0)
         for bucket in self.buckets:
-            wanted = bucket.rate * share * mean_s * lump
+            wanted = bucket.rate * share * seconds
             room = bucket.level + _STEAL_FLOOR * bucket.capacity
             bucket.level -= max(0.0, min(wanted, room))
 
