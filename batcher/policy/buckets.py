@@ -21,6 +21,7 @@ _MARGIN_OF_BURST = 0.1  # ... nor of what the bucket really holds
 _JITTER_S = 0.03  # the least: kept even where the bucket has no room for it beside an attempt
 _FOREIGN_TAU_S = 15.0  # belief in other users of the quota fades
 _FOREIGN_GAIN_S = 8.0  # how long a surplus use must last to be believed in full
+_FEW = 4.0  # attempts
 _SHARE_S = 7.0  # contended: seconds of refill that are spread over, so that every client sees the
 # same level and takes the same share
 _CONTENDED_S = 20.0
@@ -300,7 +301,12 @@ class Dimension:
         """Whether the bucket cannot hold a reserve beside `cost`: only pacing helps then."""
         if self.index != REQUESTS:
             return False  # each takes another amount
-        return cost + self._base_margin() > max(cost, self._seen) or self.capacity < 4.0 * cost
+        is_never_full = cost + self._base_margin() > max(cost, self._seen)
+        return is_never_full or self.is_rounded_away(cost)
+
+    def is_rounded_away(self, cost: float) -> bool:
+        """Whether headers in whole requests tell next to nothing of so small a bucket."""
+        return self.index == REQUESTS and self.capacity < _FEW * cost
 
     def emptied(self, level: float, now: float) -> None:
         """A refusal shows that there was no more than `level`."""

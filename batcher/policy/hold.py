@@ -13,6 +13,7 @@ _MOST_UNSURE = 0.2
 _EXCESS_DOUBLING_S = 0.7
 _QUICKEST = 0.3  # of that, where a refusal is back before the next attempt goes ...
 _UNDERWAY = 1.2  # ... up to so many attempts sent meanwhile, which may all be refused
+_DOUBLINGS = 2.0  # from one attempt to the next, at most: big ones are waited for
 _WINDOW_SHARE = 0.3  # of a window, at least
 _BRISK = 0.5  # ... and from this excess on grows in even steps
 _BRISK_GROWTH = 1.4  # a second
@@ -46,6 +47,7 @@ class Hold:
         "_epoch",
         "_excess",
         "_late_s",
+        "_most_s",
         "_reacted_at",
         "_s",
         "_steady",
@@ -58,6 +60,7 @@ class Hold:
         self._cluster = 1.0  # refusals one probe costs, averaged
         self._clustered = 0
         self._doubling_s = _EXCESS_DOUBLING_S
+        self._most_s = math.inf  # so far the search may go before the next attempt
         self._late_s = 0.0  # a refusal takes to come back
         self._reacted_at = -math.inf
         self._steady = (-math.inf, 0.0)  # since when the estimate has stood, at what rate
@@ -67,6 +70,7 @@ class Hold:
         beyond = now - self._epoch - self._s
         if beyond <= 0.0:
             return rate * _BELOW
+        beyond = min(beyond, self._most_s)
         doubling_s = max(self._doubling_s, _WINDOW_SHARE * period_s)
         excess = self._excess * math.exp2(min(beyond / doubling_s, 40.0))
         if excess > _BRISK and not period_s:
@@ -74,6 +78,17 @@ class Hold:
             brisk = (1.0 + _BRISK) * math.pow(_BRISK_GROWTH, min(late, 60.0)) - 1.0
             excess = min(_MOST_EXCESS, brisk)
         return rate * (1.0 + excess)
+
+    def sent(self, period_s: float, now: float) -> None:
+        """An attempt goes; one that had to wait for long was no search all the while."""
+        beyond = now - self._epoch - self._s
+        if beyond <= 0.0:
+            return
+        if beyond > self._most_s:
+            self._epoch += beyond - self._most_s
+            beyond = self._most_s
+        doubling_s = max(self._doubling_s, _WINDOW_SHARE * period_s)
+        self._most_s = beyond + _DOUBLINGS * doubling_s
 
     def is_over(self, now: float) -> bool:
         """Whether the rate is being exceeded."""
@@ -130,6 +145,7 @@ class Hold:
         self._epoch = now
         underway = per_s * self._late_s
         self._doubling_s = _EXCESS_DOUBLING_S * min(1.0, max(_QUICKEST, underway / _UNDERWAY))
+        self._most_s = _DOUBLINGS * max(self._doubling_s, _WINDOW_SHARE * period_s)
 
     def resume(self, at: float) -> None:
         """Begin the same hold anew, no earlier than at that time."""

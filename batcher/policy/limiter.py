@@ -95,8 +95,9 @@ class Limiter:
             held = tracker.wait_s(cost, now) if tracker.is_on else 0.0
             is_spaced = tracker.is_on and tracker.is_spaced
             for dimension in self._known:
-                if dimension.index or not is_spaced:  # headers round a bucket of one away
-                    held = max(held, dimension.wait_s(cost[dimension.index], now))
+                units = cost[dimension.index]
+                if not (is_spaced and dimension.is_rounded_away(units)):
+                    held = max(held, dimension.wait_s(units, now))
             if held > 0.0:
                 self._held_at = now
             wait = max(wait, held)

@@ -18,8 +18,12 @@ def a_hold(*, per_s: float, late_s: float) -> tuple[Hold, float]:
 
 def to_double(hold: Hold, end: float) -> float:
     """Seconds from the end of a hold until twice the rate is sent."""
-    steps = (step * 0.01 for step in range(1000))
-    return next(late for late in steps if hold.pace(RATE, 0.0, end + late) >= 2.0 * RATE)
+    for step in range(1000):
+        late = step * 0.01
+        if hold.pace(RATE, 0.0, end + late) >= 2.0 * RATE:
+            return late
+        hold.sent(0.0, end + late)
+    raise AssertionError("never")
 
 
 def test_a_rate_is_held_a_little_below_the_estimate_and_then_exceeded() -> None:
@@ -61,3 +65,12 @@ def test_a_limit_of_windows_is_exceeded_more_slowly(period_s: float) -> None:
     hold, end = a_hold(per_s=5.0, late_s=0.05)
 
     assert hold.pace(RATE, period_s, end + 1.0) < hold.pace(RATE, 0.0, end + 1.0)
+
+
+def test_waiting_for_a_big_prompt_is_no_search() -> None:
+    waited, end = a_hold(per_s=0.5, late_s=0.05)
+    waited.sent(0.0, end + 0.1)
+
+    assert waited.pace(RATE, 0.0, end + 60.0) < 2.0 * RATE
+    waited.sent(0.0, end + 60.0)
+    assert waited.pace(RATE, 0.0, end + 60.0) < 2.0 * RATE
