@@ -3,7 +3,7 @@
 import math
 import random
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path as FilePath
@@ -39,6 +39,7 @@ class Expected(NamedTuple):
 
 WITH_HEADERS = Expected(98.0, 1.0)
 REFUSALS_ONLY = Expected(97.0, 2.0)
+NO_LIMIT = Expected(95.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class Scenario:
         job: Name in workload.JOBS.
         count: Rows of the job.
         shape: The server.
+        goal: What every server of its kind should give.
+        expected: The range it stays in: the goal, or what `why` says is short of it.
         known: The client's settings state the limits.
         keys: One scope per entry, with that factor of the limits.
         steal: (from, to): a competitor takes half of every limit.
@@ -69,6 +72,7 @@ class Scenario:
     job: str
     count: int
     shape: Shape
+    goal: Expected
     expected: Expected
     known: bool = False
     keys: tuple[float, ...] = (1.0,)
@@ -121,8 +125,9 @@ def _scenario(name: str, table: Mapping[str, Any]) -> Scenario:
     quota = server.pop("quota", None)
     shape = Shape(**{**(QUOTAS[quota] if quota else {}), **server})
     goal = WITH_HEADERS if shape.info == "full" else REFUSALS_ONLY
+    goal = goal if shape.slots is None else NO_LIMIT
     expected = goal._replace(**fields.pop("expected", {}))
-    return Scenario(name=name, shape=shape, expected=expected, **fields)
+    return Scenario(name=name, shape=shape, goal=goal, expected=expected, **fields)
 
 
 @dataclass(slots=True)
@@ -175,6 +180,17 @@ def client(scenario: Scenario, seed: int, built: Stage) -> Client:
         most=scenario.most,
         seed=seed,
         stated=built.stated,
+    )
+
+
+def stays(results: Sequence[Result], within: Expected) -> bool:
+    """Whether all of these are in a range."""
+    return all(
+        one.share >= within.share
+        and one.refused <= within.refused
+        and one.in_flight <= within.in_flight
+        and (one.part is None or one.part >= within.part)
+        for one in results
     )
 
 
