@@ -14,7 +14,8 @@ _STRIFE_OF_SIZES = 2.8
 _QUIET = 0.3
 _PEACE_S = 40.0
 _EXPECTED = 0.7  # is left of the strife after a refusal that is no surprise
-_ONE_STEP_S = 3.0
+_ONE_STEP_S = 3.0  # within it a quota that changed is found ...
+_ONE_STEP = 25.0  # ... or within so many attempts
 _AGREED = 6
 _YIELD = 0.7
 _GROWTH = 0.06  # a second, of a rate that is at its peak
@@ -66,7 +67,15 @@ class Rivals:
         return _YIELD * pace
 
     def refused(
-        self, rate: float, was: float, now: float, *, is_probe: bool, of_sizes: bool, is_sure: bool
+        self,
+        rate: float,
+        was: float,
+        now: float,
+        *,
+        per_s: float,
+        is_probe: bool,
+        of_sizes: bool,
+        is_sure: bool,
     ) -> None:
         """A refusal moved the estimate from `was` to `rate`.
 
@@ -74,6 +83,7 @@ class Rivals:
             rate: The estimate now.
             was: The estimate before.
             now: Monotonic seconds.
+            per_s: The estimate now, in attempts a second.
             is_probe: We were looking for it.
             of_sizes: Prompts of all sizes are counted.
             is_sure: The estimate before had been proven.
@@ -83,7 +93,8 @@ class Rivals:
         least = _SURPRISE_OF_SIZES if of_sizes else _SURPRISE
         surprise = abs(math.log(max(rate, 1e-9) / was)) > least
         is_odd = is_sure and (surprise or not (is_probe or of_sizes))
-        if is_odd and now > self._odd_at + _ONE_STEP_S:  # a step of the quota is odd only once
+        step_s = max(_ONE_STEP_S, _ONE_STEP / per_s)
+        if is_odd and now > self._odd_at + step_s:  # a step of the quota is odd only once
             self._strife += 1.0
             self._odd_at = now
         elif not is_odd:

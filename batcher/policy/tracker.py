@@ -306,7 +306,7 @@ class Tracker:
             pace = self.pace(ticket.sent)
             if not self._door.window_s:
                 window_s = self._estimate(ticket, mean[self.unit], refusal)
-                self._share(ticket, was, pace, now)
+                self._share(ticket, was, pace, mean[self.unit], now)
         self._close(refusal, retry_after_s, now)
         self._bound(ticket, retry_after_s)
         self._marks.add(refusal)
@@ -382,7 +382,7 @@ class Tracker:
 
     # -- estimating
 
-    def _share(self, ticket: Ticket, was: float, pace: float, now: float) -> None:
+    def _share(self, ticket: Ticket, was: float, pace: float, mean: float, now: float) -> None:
         """See whether others draw on the quota, and if so leave the estimates and share."""
         rivals = self._rivals
         if rivals.are_there:
@@ -393,6 +393,7 @@ class Tracker:
             self.rate,
             was,
             now,
+            per_s=self.rate / mean,
             is_probe=ticket.is_probe,
             of_sizes=self.unit == INPUT,
             is_sure=self._is_proven,

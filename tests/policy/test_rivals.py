@@ -6,7 +6,7 @@ from batcher.policy.rivals import Rivals
 
 
 def surprised(rivals: Rivals, now: float) -> None:
-    rivals.refused(5.0, 10.0, now, is_probe=False, of_sizes=False, is_sure=True)
+    rivals.refused(5.0, 10.0, now, per_s=10.0, is_probe=False, of_sizes=False, is_sure=True)
 
 
 def test_one_surprise_is_a_step_of_the_quota_and_no_rival() -> None:
@@ -28,7 +28,7 @@ def test_surprise_upon_surprise_tells_of_rivals() -> None:
 def test_refusals_that_were_looked_for_and_change_nothing_are_ours() -> None:
     rivals = Rivals()
     for now in (10.0, 14.0, 18.0, 22.0):
-        rivals.refused(10.0, 10.1, now, is_probe=True, of_sizes=False, is_sure=True)
+        rivals.refused(10.0, 10.1, now, per_s=10.0, is_probe=True, of_sizes=False, is_sure=True)
 
     assert not rivals.are_there
 
