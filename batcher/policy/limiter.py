@@ -26,7 +26,7 @@ _SPEED_WINDOW_S = 0.5
 _LEAST = 1e-6  # a job without prompt text takes no input tokens
 _REVIEW = 32  # answers
 _REFUSALS_COME_S = 0.5  # of sending
-_FLOW_GAIN = 0.3  # each second
+_FLOW_GAIN = 0.15  # each second
 _HELD_S = 2.0  # since a quota made us wait: it is what holds us back
 _LONGEST_WAIT_S = 2 * 86_400.0  # quotas of a day are the longest there are
 _LONGEST_OVERLOAD_S = 60.0  # nobody knows when a server copes again; it is asked now and then
@@ -168,11 +168,7 @@ class Limiter:
         """What we take of a quota that holds us back, a second; None while none does."""
         if now - self._held_at > _HELD_S:
             return None
-        mean, tracker = self._estimate.mean, self._tracker
-        per_s = self._last_look[2]
-        if tracker.is_on:
-            per_s = tracker.rate / max(_LEAST, mean[tracker.unit])
-        return [per_s * amount for amount in mean]
+        return [self._last_look[2] * amount for amount in self._estimate.mean]
 
     def share(self, others: Sequence[Sequence[float]], *, now: float) -> Iterable[Event]:
         """Others who say so use the quota too; move towards equal shares."""
@@ -190,7 +186,7 @@ class Limiter:
         if count == 1:
             tracker.alone()
         elif tracker.is_on:
-            tracker.lean(fair[tracker.unit])
+            tracker.lean(fair[tracker.unit] - flow * mean[tracker.unit], fair[tracker.unit])
         was, self._sharers = self._sharers, count
         if count == was:
             return ()

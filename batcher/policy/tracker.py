@@ -566,18 +566,18 @@ class Tracker:
         self._level = min(left, 0.0) if self._fit is None else left + self._fit.least
         self._at = now
 
-    def lean(self, share: float) -> None:
-        """Others on this quota are known, and an equal share of it is that many units a second.
+    def lean(self, missing: float, share: float) -> None:
+        """Others on this quota are known; of an equal share so many units a second are missing.
 
         All who share move towards it at once, so that what they send together stays the same.
         """
         self._rivals.are_known = True
-        own = self.rate
-        if abs(share - own) <= _EVEN * share:
+        if abs(missing) <= _EVEN * share:
             return
         self._spacing = None
-        self.rate = min(self.ceiling, own + _LEAN * (share - own))
-        self._marks.shift(self.unit, self.rate - own, self._at)
+        was = self.rate
+        self.rate = min(self.ceiling, max(_LEAST_KEPT * was, was + _LEAN * missing))
+        self._marks.shift(self.unit, self.rate - was, self._at)
 
     def alone(self) -> None:
         """Nobody else on this quota is known any more."""

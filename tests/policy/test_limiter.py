@@ -263,38 +263,37 @@ def test_a_named_limit_is_used_whole_once_prompts_turn_out_smaller_than_thought(
 
 
 def held_back() -> tuple[Limiter, float]:
-    """A controller that has found its quota and waits for it."""
+    """A controller that has found its quota, sends what that allows, and looks every second."""
     limiter = a_limiter()
     now = 0.0
     refused = Feedback(signal=Signal.RATE, latency_s=0.1)
     for feedback in [OK] * 30 + [refused, OK, refused]:
         ticket, now = send_soon(limiter, now)
         limiter.settle(ticket, feedback, now=now)
+    for _ in range(20):
+        now = run_for(limiter, now, 1.0)
+        limiter.share([], now=now)
     assert limiter.wait_s(NEED, now=now) > 0.0
     return limiter, now
 
 
-def test_who_sends_more_than_an_equal_part_yields_and_who_sends_less_gains() -> None:
-    for others, sign in ((0.5, -1), (2.0, 1)):
-        limiter, now = held_back()
-        own = limiter.pace(now=now)
-        assert own is not None
-
-        limiter.share([[others * amount for amount in own]], now=now)
-        after = limiter.pace(now=now)
-
-        assert after is not None
-        assert math.copysign(1, after[0] - own[0]) == sign
-
-
-def test_parts_that_are_nearly_equal_are_left_alone() -> None:
+def rate_beside(others: float) -> float:
+    """Requests a second, once another is known to take so many times as much."""
     limiter, now = held_back()
     own = limiter.pace(now=now)
     assert own is not None
+    told = list(limiter.share([[others * amount for amount in own]], now=now))
+    assert isinstance(told[0], LimitChanged)
+    assert told[0].requests_per_s is not None
+    return told[0].requests_per_s
 
-    limiter.share([[1.02 * amount for amount in own]], now=now)
 
-    assert limiter.pace(now=now) == own
+def test_who_sends_more_than_an_equal_part_yields_and_who_sends_less_gains() -> None:
+    assert rate_beside(0.5) < 0.95 * rate_beside(1.0) < 0.9 * rate_beside(2.0)
+
+
+def test_parts_that_are_nearly_equal_are_left_alone() -> None:
+    assert rate_beside(1.02) == rate_beside(1.0)
 
 
 def test_who_shares_is_told_once_and_once_more_when_it_is_over() -> None:
