@@ -27,6 +27,7 @@ _LEAST = 1e-6  # a job without prompt text takes no input tokens
 _REVIEW = 32  # answers
 _REFUSALS_COME_S = 0.5  # of sending
 _FLOW_GAIN = 0.15  # each second
+_MOST_FAVOUR = 1.5  # of an equal rate, to whoever gets less by it
 _HELD_S = 2.0  # since a quota made us wait: it is what holds us back
 _LONGEST_WAIT_S = 2 * 86_400.0  # quotas of a day are the longest there are
 _LONGEST_OVERLOAD_S = 60.0  # nobody knows when a server copes again; it is asked now and then
@@ -186,7 +187,9 @@ class Limiter:
         if count == 1:
             tracker.alone()
         elif tracker.is_on:
-            tracker.lean(fair[tracker.unit] - flow * mean[tracker.unit], fair[tracker.unit])
+            share = fair[tracker.unit]
+            favour = share / max(_LEAST, flow * mean[tracker.unit])
+            tracker.lean(share * min(_MOST_FAVOUR, max(1.0 / _MOST_FAVOUR, favour)))
         was, self._sharers = self._sharers, count
         if count == was:
             return ()
@@ -353,6 +356,8 @@ class Limiter:
             reason = f"the server asks to wait {wait:.3g} s"
             events.append(Paused(scope=self._scope, reason=reason, wait_s=wait))
         self._paused_until = until
+        if feedback.signal is not Signal.OVERLOADED:
+            self._held_at = max(self._held_at, until)
         self._tracker.pause(until, now)
 
     # -- headers

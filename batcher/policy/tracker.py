@@ -37,6 +37,7 @@ _LEAST_KEPT = 0.5  # of the rate, after one refusal: a competitor comes in lumps
 _SPARE = 2.0  # attempts' worth kept back after a refusal
 _SPARE_OF_SIZES = 1.5  # one that is bigger than thought
 _LEAST_SPARE = 0.5
+_LEAST_DEPTH = 2.0  # attempts
 _SPARE_SHARE = 0.1  # of what the bucket holds, where that is less
 _LEAP = 1.6  # a probe that got this far has found a greater quota
 _REGAIN = 1.2
@@ -372,8 +373,11 @@ class Tracker:
     def _run_over(self, ticket: Ticket) -> None:
         """The first attempt after a pause: what a full bucket lost meanwhile counts as let in."""
         seconds = self._depth.seconds
-        if self.unit != REQUESTS or not seconds or not self._marks or self._door.window_s:
+        is_shared = self._rivals.are_known or self._rivals.are_there
+        if self.unit != REQUESTS or not self._marks or self._door.window_s or is_shared:
             return
+        if seconds * self.rate < _LEAST_DEPTH:
+            return  # not known, or a bucket that was empty when we came
         last = self._marks.last
         refilled = last.level(REQUESTS) + self.rate * (ticket.sent - last.sent)
         lost = refilled - seconds * self.rate
@@ -566,18 +570,18 @@ class Tracker:
         self._level = min(left, 0.0) if self._fit is None else left + self._fit.least
         self._at = now
 
-    def lean(self, missing: float, share: float) -> None:
-        """Others on this quota are known; of an equal share so many units a second are missing.
+    def lean(self, share: float) -> None:
+        """Others on this quota are known, and our share of it is that many units a second.
 
         All who share move towards it at once, so that what they send together stays the same.
         """
         self._rivals.are_known = True
-        if abs(missing) <= _EVEN * share:
+        own = self.rate
+        if abs(share - own) <= _EVEN * share:
             return
         self._spacing = None
-        was = self.rate
-        self.rate = min(self.ceiling, max(_LEAST_KEPT * was, was + _LEAN * missing))
-        self._marks.shift(self.unit, self.rate - was, self._at)
+        self.rate = min(self.ceiling, own + _LEAN * (share - own))
+        self._marks.shift(self.unit, self.rate - own, self._at)
 
     def alone(self) -> None:
         """Nobody else on this quota is known any more."""
