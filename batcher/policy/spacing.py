@@ -16,7 +16,7 @@ _SHORT = 8  # attempts that prove a rate while the search is on ...
 _LONG = 80  # ... and when it has come to rest: one refusal each ...
 _KNOWN_LONG = 240  # ... where the server has told the rate, of which little can be missing
 _AT_REST = 1.03  # a step
-_OUTGROWN = 1.6  # of a rate that was refused: the limit is another now
+_OUTGROWN = 3.0  # of the rates that were refused: the limit is another now
 
 
 class Spacing:
@@ -49,7 +49,7 @@ class Spacing:
         self._is_up = False  # the last change made it faster
         self._count = 0
         self._patience = _SHORT
-        self._refused = math.inf  # the latest rate that was too much
+        self._refused = math.inf  # the highest rate that was too much, of late
 
     @property
     def is_outgrown(self) -> bool:
@@ -73,7 +73,8 @@ class Spacing:
 
     def refused(self) -> None:
         """An attempt came too soon after the one before."""
-        self._refused = self.rate
+        is_first = math.isinf(self._refused) or self._step < _AT_REST
+        self._refused = self.rate if is_first else max(self._refused, self.rate)
         if self._is_up:
             self._is_up = False
             self.rate = self._before

@@ -43,6 +43,8 @@ _LEAP = 1.6  # a probe that got this far has found a greater quota
 _REGAIN = 1.2
 _STEADILY_S = 2.5
 _TINY = 2.0
+_TINY_DEPTH = 1.5  # attempts; a limit that fell may leave no more of a second's bucket
+_PLAUSIBLE_S = 0.3  # a bucket that seems to hold less was not full at the start
 _EARLY_S = 3.0  # later the start no longer tells bursts from rate
 _TINY_BELOW = 0.96
 _ANOTHER = 0.1  # share of a named limit by which it changes
@@ -525,7 +527,10 @@ class Tracker:
         return max(self._proven_burst, total[self.unit] - rate * elapsed)
 
     def _is_tiny(self, mean: float) -> bool:
-        """Whether the start shows that the bucket holds no more than an attempt or two."""
+        """Whether the bucket holds no more than an attempt or two, by its start or its depth."""
+        seconds = self._depth.seconds
+        if seconds >= _PLAUSIBLE_S and seconds * self.rate < _TINY_DEPTH * mean:
+            return True
         elapsed = self._first[0]
         return elapsed < _EARLY_S and self._burst(self.rate) < _TINY * mean
 

@@ -372,3 +372,27 @@ def test_a_bucket_of_one_that_becomes_a_greater_quota_is_used_whole(is_told: boo
 
     assert admitted > 0.95 * 10.0 * 100.0
     assert refused < 0.02 * admitted
+
+
+def test_a_seconds_bucket_that_is_left_with_a_single_request_is_still_used() -> None:
+    """Nine a second fall to seven tenths: between two probes the bucket runs over unseen."""
+    limiter, rate, level, now, filled = a_limiter(), 9.0, 9.0, 0.0, 0.0
+    rng, admitted, refused = random.Random(2), 0, 0
+    while now < 1500.0:
+        if now > 400.0:
+            rate = 0.7
+        ticket, now = send_soon(limiter, now)
+        there = max(filled, now + 0.02 * rng.random())
+        capacity = max(1.0, rate)
+        level, filled = min(capacity, level + rate * (there - filled)), there
+        is_in = level >= 1.0
+        level -= is_in
+        if now > 900.0:
+            admitted, refused = admitted + is_in, refused + (not is_in)
+        now = there + 0.02
+        usage = Usage(input_tokens=100, output_tokens=50) if is_in else None
+        feedback = Feedback(signal=Signal.OK if is_in else Signal.RATE, latency_s=0.03, usage=usage)
+        limiter.settle(ticket, feedback, now=now)
+
+    assert admitted > 0.88 * 0.7 * 600.0
+    assert refused < 0.04 * admitted
