@@ -16,6 +16,7 @@ _SHORT = 8  # attempts that prove a rate while the search is on ...
 _LONG = 80  # ... and when it has come to rest: one refusal each ...
 _KNOWN_LONG = 240  # ... where the server has told the rate, of which little can be missing
 _AT_REST = 1.03  # a step
+_ANOTHER = 0.1  # share of a rate that was told by which it changes
 _OUTGROWN = 3.0  # of the rates that were refused: the limit is another now
 
 
@@ -55,6 +56,10 @@ class Spacing:
     def is_outgrown(self) -> bool:
         """Whether much more than was refused once is let in: the bucket holds more by now."""
         return self.rate > _OUTGROWN * self._refused
+
+    def is_told_otherwise(self, rate: float) -> bool:
+        """Whether the server tells another rate now than when this search began."""
+        return math.isfinite(self._ceiling) and abs(rate - self._ceiling) > _ANOTHER * self._ceiling
 
     def sent(self) -> None:
         """An attempt goes now; after enough without a refusal they follow closer."""

@@ -47,7 +47,7 @@ _TINY_DEPTH = 1.5  # attempts; a limit that fell may leave no more of a second's
 _PLAUSIBLE_S = 0.3  # a bucket that seems to hold less was not full at the start
 _EARLY_S = 3.0  # later the start no longer tells bursts from rate
 _TINY_BELOW = 0.96
-_ANOTHER = 0.1  # share of a named limit by which it changes
+_NEXT_TO_NOTHING = 1e-6  # a row without text takes no input tokens
 _MINUTE_S = 60.0  # most limits are of a minute, and their buckets hold it
 _WORTH_A_GUESS = 5.0  # attempts let in at first
 _CAUTION_S = 0.25  # between the first attempts after a guess: refusals come sooner
@@ -244,12 +244,14 @@ class Tracker:
 
     def pin(self, unit: int, per_s: float) -> None:
         """The unit is known, and that its rate is at most this."""
-        was = self.ceiling
         self.ceiling = per_s
-        if self._spacing is not None and abs(per_s - was) > _ANOTHER * was:
+        spacing = self._spacing
+        if spacing is not None and (unit != self.unit or spacing.is_told_otherwise(per_s)):
             self._leave_spacing(per_s, self._at)
-        if self.is_on and (unit != self.unit or not self._units.is_pinned):
-            self.unit = unit
+        is_new = unit != self.unit or not self._units.is_pinned
+        if self.is_on and unit != self.unit:
+            self._count(unit)
+        if self.is_on and is_new:
             self.rate = per_s
             self._marks.clear()
         self.unit, self._units.is_pinned = unit, True
@@ -283,7 +285,7 @@ class Tracker:
             return self._said(was)
         least = 0.0
         if self.is_on and self.unit != REQUESTS and ticket.is_probe and self._rivals.are_unlikely:
-            cost = ticket.cost[self.unit]
+            cost = max(_NEXT_TO_NOTHING, ticket.cost[self.unit])
             least = min(1.0, self.rate * max(0.0, self._depth.gap_s(ticket) - _JITTER_S) / cost)
         refusal = Mark(ticket, self._left(ticket, retry_after_s), least)
         self._fit = None
@@ -549,7 +551,7 @@ class Tracker:
             cost += max(0.0, self._biggest - self._depth.seconds * self.rate)
         rounded = retry_after_s == int(retry_after_s)
         least = retry_after_s - 1.0 if rounded else retry_after_s
-        if least > 0.0 and least < 60.0:
+        if least > 0.0 and least < 60.0 and cost > 0.0:
             self.rate = min(self.rate, 1.05 * cost / least)
 
     def _restart(
@@ -611,6 +613,12 @@ class Tracker:
             return
         self.rate *= mean[best] / max(1e-9, mean[self.unit])
         self._biggest = mean[best]
-        self._depth.forget()
         self._spacing = None
-        self.unit = best
+        self._count(best)
+
+    def _count(self, unit: int) -> None:
+        """Count something else from now on; amounts of what was counted mean nothing any more."""
+        self.unit = unit
+        self._depth.forget()
+        self._proven_burst = 0.0
+        self._capacity = math.inf

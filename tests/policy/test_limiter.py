@@ -396,3 +396,41 @@ def test_a_seconds_bucket_that_is_left_with_a_single_request_is_still_used() -> 
 
     assert admitted > 0.88 * 0.7 * 600.0
     assert refused < 0.04 * admitted
+
+
+def test_rows_without_text_are_refused_without_harm() -> None:
+    limiter, now = a_limiter(), 0.0
+    long, empty = Need(input_chars=200_000, max_tokens=16), Need(input_chars=0, max_tokens=16)
+    taken = Feedback(signal=Signal.OK, latency_s=0.1, usage=Usage(input_tokens=50_000))
+    refused = Feedback(signal=Signal.RATE, latency_s=0.1)
+    for need, feedback in [(long, taken)] * 5 + [(long, refused)] + [(long, taken)] * 40:
+        ticket, now = send_soon(limiter, now, need)
+        limiter.settle(ticket, feedback, now=now + 0.1)
+        now += 0.1
+    for wait_s in range(0, 400, 7):
+        ticket, now = send_soon(limiter, now + wait_s, empty)
+        limiter.settle(ticket, refused, now=now + 0.1)
+        now += 0.1
+
+
+def test_a_limit_that_rises_in_small_steps_is_followed_out_of_a_bucket_of_one() -> None:
+    limiter, limit, now, level, filled, admitted = a_limiter(), 60.0, 0.0, 1.0, 0.0, 0
+    rng = random.Random(1)
+    while now < 2400.0:
+        limit = 60.0 * 1.09 ** min(30, max(0, int((now - 100.0) / 60.0)))
+        ticket, now = send_soon(limiter, now)
+        rate, there = limit / 60.0, max(filled, now + 0.02 * rng.random())
+        level, filled = min(max(1.0, rate), level + rate * (there - filled)), there
+        is_in = level >= 1.0
+        level -= is_in
+        admitted += is_in and now > 2100.0
+        left = Quota(
+            bucket=Bucket.REQUESTS, limit=limit, remaining=float(int(level)), resets_in_s=1.0
+        )
+        usage = Usage(input_tokens=100, output_tokens=50) if is_in else None
+        signal = Signal.OK if is_in else Signal.RATE
+        now += 0.02
+        told = Feedback(signal=signal, latency_s=0.02, usage=usage, quotas=(left,))
+        limiter.settle(ticket, told, now=now)
+
+    assert admitted > 0.85 * 13.26 * 300.0
