@@ -412,6 +412,9 @@ def test_rows_without_text_are_refused_without_harm() -> None:
         limiter.settle(ticket, refused, now=now + 0.1)
         now += 0.1
 
+    assert limiter.in_flight == 0
+    assert limiter.wait_s(long, now=now) < math.inf
+
 
 def test_a_limit_that_rises_in_small_steps_is_followed_out_of_a_bucket_of_one() -> None:
     limiter, limit, now, level, filled, admitted = a_limiter(), 60.0, 0.0, 1.0, 0.0, 0
