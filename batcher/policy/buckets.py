@@ -21,7 +21,7 @@ _MARGIN_OF_BURST = 0.1  # ... nor of what the bucket really holds
 _JITTER_S = 0.03  # the least: kept even where the bucket has no room for it beside an attempt
 _FOREIGN_TAU_S = 15.0  # belief in other users of the quota fades
 _FOREIGN_GAIN_S = 8.0  # how long a surplus use must last to be believed in full
-_FEW = 4.0  # attempts
+_FEW = 4.0  # attempts a bucket holds, of which headers in whole requests tell little
 _SHARE_S = 7.0  # contended: seconds of refill that are spread over, so that every client sees the
 # same level and takes the same share
 _CONTENDED_S = 20.0

@@ -71,7 +71,7 @@ class Hold:
         if beyond <= 0.0:
             return rate * _BELOW
         beyond = min(beyond, self._most_s)
-        doubling_s = max(self._doubling_s, _WINDOW_SHARE * period_s)
+        doubling_s = self._doubles_in_s(period_s)
         excess = self._excess * math.exp2(min(beyond / doubling_s, 40.0))
         if excess > _BRISK and not period_s:
             late = beyond - self._doubling_s * math.log2(_BRISK / self._excess)
@@ -87,8 +87,10 @@ class Hold:
         if beyond > self._most_s:
             self._epoch += beyond - self._most_s
             beyond = self._most_s
-        doubling_s = max(self._doubling_s, _WINDOW_SHARE * period_s)
-        self._most_s = beyond + _DOUBLINGS * doubling_s
+        self._most_s = beyond + _DOUBLINGS * self._doubles_in_s(period_s)
+
+    def _doubles_in_s(self, period_s: float) -> float:
+        return max(self._doubling_s, _WINDOW_SHARE * period_s)
 
     def is_over(self, now: float) -> bool:
         """Whether the rate is being exceeded."""
@@ -145,7 +147,7 @@ class Hold:
         self._epoch = now
         underway = per_s * self._late_s
         self._doubling_s = _EXCESS_DOUBLING_S * min(1.0, max(_QUICKEST, underway / _UNDERWAY))
-        self._most_s = _DOUBLINGS * max(self._doubling_s, _WINDOW_SHARE * period_s)
+        self._most_s = _DOUBLINGS * self._doubles_in_s(period_s)
 
     def resume(self, at: float) -> None:
         """Begin the same hold anew, no earlier than at that time."""

@@ -54,7 +54,7 @@ class Spacing:
 
     @property
     def is_outgrown(self) -> bool:
-        """Whether much more than was refused once is let in: the bucket holds more by now."""
+        """Whether much more than was refused once is let in: it may hold more by now."""
         return self.rate > _OUTGROWN * self._refused
 
     def is_told_otherwise(self, rate: float) -> bool:

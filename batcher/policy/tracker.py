@@ -326,7 +326,7 @@ class Tracker:
         return shallow * math.pow(min(1.0, deep / shallow), _DEEP * min(1.0, total / _MANY))
 
     def _leave_spacing(self, rate: float, now: float) -> None:
-        """The bucket holds more than one by now: go on from a rate as with any other."""
+        """Another limit was told, or found: go on from a rate as with any other bucket."""
         self._spacing, self.is_shallow = None, False
         self.rate = min(self.ceiling, rate)
         self._first = (math.inf, self._first[1])

@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -345,30 +346,64 @@ def test_what_a_full_bucket_lost_while_the_server_asked_to_wait_is_no_slower_rat
     assert told[-4:] == pytest.approx([rate] * 4, rel=0.03)
 
 
+class SecondsBucket:
+    """A server whose bucket holds a second of its limit, a request at least; 0 to 20 ms away.
+
+    Args:
+        seed: Of the way's length.
+        is_told: Its answers have rate-limit headers.
+    """
+
+    def __init__(self, *, seed: int, is_told: bool) -> None:
+        self._rng = random.Random(seed)
+        self._is_told = is_told
+        self._at = 0.0
+        self._level = math.inf
+
+    def answers(self, limiter: Limiter, now: float, rate: float) -> tuple[bool, float]:
+        """Send one request as soon as may be; returns whether it was let in, and when told."""
+        ticket, now = send_soon(limiter, now)
+        there = max(self._at, now + 0.02 * self._rng.random())
+        self._level = min(max(1.0, rate), self._level + rate * (there - self._at))
+        self._at = there
+        is_in = self._level >= 1.0
+        self._level -= is_in
+        left = Quota(
+            bucket=Bucket.REQUESTS,
+            limit=60.0 * rate,
+            remaining=float(int(self._level)),
+            resets_in_s=1.0,
+        )
+        feedback = Feedback(
+            signal=Signal.OK if is_in else Signal.RATE,
+            latency_s=0.02,
+            usage=Usage(input_tokens=100, output_tokens=50) if is_in else None,
+            quotas=(left,) if self._is_told else (),
+        )
+        now = there + 0.02
+        limiter.settle(ticket, feedback, now=now)
+        return is_in, now
+
+
+def use_bucket(
+    rate_at: Callable[[float], float], *, is_told: bool, count_from: float, until: float
+) -> tuple[int, int]:
+    """How many requests a SecondsBucket lets in and refuses in the last part of a run."""
+    limiter, server, now = a_limiter(), SecondsBucket(seed=1, is_told=is_told), 0.0
+    admitted = refused = 0
+    while now < until:
+        is_in, now = server.answers(limiter, now, rate_at(now))
+        if now > count_from:
+            admitted, refused = admitted + is_in, refused + (not is_in)
+    return admitted, refused
+
+
 @pytest.mark.parametrize("is_told", [True, False])
 def test_a_bucket_of_one_that_becomes_a_greater_quota_is_used_whole(is_told: bool) -> None:
     """One request a second, then ten: with headers the news is at once, without it is found."""
-    limiter, rate, level, now, filled = a_limiter(), 1.0, 1.0, 0.0, 0.0
-    rng, admitted, refused = random.Random(1), 0, 0
-    while now < 700.0:
-        if now > 200.0:
-            rate = 10.0
-        ticket, now = send_soon(limiter, now)
-        there = max(filled, now + 0.02 * rng.random())
-        level, filled = min(rate, level + rate * (there - filled)), there
-        is_in = level >= 1.0
-        level -= is_in
-        if now > 600.0:
-            admitted, refused = admitted + is_in, refused + (not is_in)
-        left = Quota(
-            bucket=Bucket.REQUESTS, limit=60.0 * rate, remaining=float(int(level)), resets_in_s=1.0
-        )
-        quotas = (left,) if is_told else ()
-        now += 0.02
-        usage = Usage(input_tokens=100, output_tokens=50) if is_in else None
-        signal = Signal.OK if is_in else Signal.RATE
-        feedback = Feedback(signal=signal, latency_s=0.02, usage=usage, quotas=quotas)
-        limiter.settle(ticket, feedback, now=now)
+    admitted, refused = use_bucket(
+        lambda now: 10.0 if now > 200.0 else 1.0, is_told=is_told, count_from=600.0, until=700.0
+    )
 
     assert admitted > 0.95 * 10.0 * 100.0
     assert refused < 0.02 * admitted
@@ -376,26 +411,24 @@ def test_a_bucket_of_one_that_becomes_a_greater_quota_is_used_whole(is_told: boo
 
 def test_a_seconds_bucket_that_is_left_with_a_single_request_is_still_used() -> None:
     """Nine a second fall to seven tenths: between two probes the bucket runs over unseen."""
-    limiter, rate, level, now, filled = a_limiter(), 9.0, 9.0, 0.0, 0.0
-    rng, admitted, refused = random.Random(2), 0, 0
-    while now < 1500.0:
-        if now > 400.0:
-            rate = 0.7
-        ticket, now = send_soon(limiter, now)
-        there = max(filled, now + 0.02 * rng.random())
-        capacity = max(1.0, rate)
-        level, filled = min(capacity, level + rate * (there - filled)), there
-        is_in = level >= 1.0
-        level -= is_in
-        if now > 900.0:
-            admitted, refused = admitted + is_in, refused + (not is_in)
-        now = there + 0.02
-        usage = Usage(input_tokens=100, output_tokens=50) if is_in else None
-        feedback = Feedback(signal=Signal.OK if is_in else Signal.RATE, latency_s=0.03, usage=usage)
-        limiter.settle(ticket, feedback, now=now)
+    admitted, refused = use_bucket(
+        lambda now: 0.7 if now > 400.0 else 9.0, is_told=False, count_from=900.0, until=1500.0
+    )
 
     assert admitted > 0.88 * 0.7 * 600.0
     assert refused < 0.04 * admitted
+
+
+def test_a_limit_that_rises_in_small_steps_is_followed_out_of_a_bucket_of_one() -> None:
+    """Nine per cent a minute, thirty times, as headers tell."""
+    admitted, _ = use_bucket(
+        lambda now: 1.09 ** min(30, max(0, int((now - 100.0) / 60.0))),
+        is_told=True,
+        count_from=2100.0,
+        until=2400.0,
+    )
+
+    assert admitted > 0.85 * 13.26 * 300.0
 
 
 def test_rows_without_text_are_refused_without_harm() -> None:
@@ -414,26 +447,3 @@ def test_rows_without_text_are_refused_without_harm() -> None:
 
     assert limiter.in_flight == 0
     assert limiter.wait_s(long, now=now) < math.inf
-
-
-def test_a_limit_that_rises_in_small_steps_is_followed_out_of_a_bucket_of_one() -> None:
-    limiter, limit, now, level, filled, admitted = a_limiter(), 60.0, 0.0, 1.0, 0.0, 0
-    rng = random.Random(1)
-    while now < 2400.0:
-        limit = 60.0 * 1.09 ** min(30, max(0, int((now - 100.0) / 60.0)))
-        ticket, now = send_soon(limiter, now)
-        rate, there = limit / 60.0, max(filled, now + 0.02 * rng.random())
-        level, filled = min(max(1.0, rate), level + rate * (there - filled)), there
-        is_in = level >= 1.0
-        level -= is_in
-        admitted += is_in and now > 2100.0
-        left = Quota(
-            bucket=Bucket.REQUESTS, limit=limit, remaining=float(int(level)), resets_in_s=1.0
-        )
-        usage = Usage(input_tokens=100, output_tokens=50) if is_in else None
-        signal = Signal.OK if is_in else Signal.RATE
-        now += 0.02
-        told = Feedback(signal=signal, latency_s=0.02, usage=usage, quotas=(left,))
-        limiter.settle(ticket, told, now=now)
-
-    assert admitted > 0.85 * 13.26 * 300.0

@@ -10,15 +10,24 @@ from batcher.policy.ticket import INPUT, Ticket
 RATE = 5000.0
 
 
-def a_trail(*, rate: float, depth_s: float, pace: float, seed: int, until: int) -> list[Ticket]:
-    """Prompts of all sizes sent at `pace` to a full bucket, until so many were refused."""
+def a_trail(
+    *, rate: float, depth_s: float, pace: float, seed: int, until: int, rests: bool = False
+) -> list[Ticket]:
+    """Prompts of all sizes sent at `pace` to a full bucket, until so many were refused.
+
+    Where it rests, each refusal is followed by a second in which nothing is sent, and what was
+    refilled meanwhile is then sent at 2.5 times the rate.
+    """
     rng = random.Random(seed)
     full = rate * depth_s
-    level, now, refused = full, 0.0, 0
+    level, now, saved, refused = full, 0.0, 0.0, 0
     trail: list[Ticket] = []
     while refused < until:
         tokens = min(2400.0, rng.lognormvariate(6.1, 0.7))
-        gap = tokens / pace
+        gap = tokens / (2.5 * rate if saved > 0.0 else pace)
+        if rests and trail and trail[-1].is_refused:
+            gap, saved = 1.0, rate
+        saved -= tokens
         now += gap
         level = min(full, level + rate * gap)
         ticket = Ticket(now, (1.0, tokens, 0.0, tokens), [0.0] * 4, 1, 100)
@@ -85,30 +94,11 @@ def test_a_start_that_fits_many_depths_tells_nothing() -> None:
     assert fit_start(trail, INPUT) is None
 
 
-def a_trail_with_rests(*, rate: float, depth_s: float, seed: int, until: int) -> list[Ticket]:
-    """As a_trail; after each refusal a second's rest, whose refill is then sent at once."""
-    rng = random.Random(seed)
-    full = rate * depth_s
-    level, now, saved, refused = full, 0.0, 0.0, 0
-    trail: list[Ticket] = []
-    while refused < until:
-        tokens = min(2400.0, rng.lognormvariate(6.1, 0.7))
-        gap = tokens / (2.5 if saved > 0.0 else 1.2) / rate
-        if trail and trail[-1].is_refused:
-            gap, saved = 1.0, rate
-        saved -= tokens
-        now += gap
-        level = min(full, level + rate * gap)
-        ticket = Ticket(now, (1.0, tokens, 0.0, tokens), [0.0] * 4, 1, 100)
-        ticket.is_refused = level < tokens
-        refused += ticket.is_refused
-        level -= 0.0 if ticket.is_refused else tokens
-        trail.append(ticket)
-    return trail
-
-
 def test_rate_and_depth_are_found_without_the_start() -> None:
-    trails = (a_trail_with_rests(rate=RATE, depth_s=1.0, seed=seed, until=20) for seed in range(8))
+    trails = (
+        a_trail(rate=RATE, depth_s=1.0, pace=1.2 * RATE, seed=seed, until=20, rests=True)
+        for seed in range(8)
+    )
 
     found = [fit_both(since_refusal(trail, 1), 0.9 * RATE, INPUT) for trail in trails]
 
