@@ -22,6 +22,8 @@ _JITTER_S = 0.03  # the least: kept even where the bucket has no room for it bes
 _FOREIGN_TAU_S = 15.0  # belief in other users of the quota fades
 _FOREIGN_GAIN_S = 8.0  # how long a surplus use must last to be believed in full
 _FEW = 4.0  # attempts a bucket holds, of which headers in whole requests tell little
+_ONE = 2.0  # no more than a single attempt, as headers in whole requests tell it
+_TINY_S = 0.8  # of refill; what holds no more has no room for a margin
 _SHARE_S = 7.0  # contended: seconds of refill that are spread over, so that every client sees the
 # same level and takes the same share
 _CONTENDED_S = 20.0
@@ -51,6 +53,7 @@ class Dimension:
         "_foreign",
         "_full",
         "_is_capped",
+        "_is_overflowing",
         "_known_at",
         "_lean",
         "_limit",
@@ -88,6 +91,7 @@ class Dimension:
         self._most = 0.0  # a minute's worth: no bucket holds more
         self._limit = 0.0  # as headers give it
         self._is_capped = False
+        self._is_overflowing = False  # it seems to hold no more than was seen, which is little
         self._users = 1
         self._lean = 1.0  # what it takes to get an equal part, as a factor of the pace
         self._told_at = -math.inf
@@ -211,7 +215,9 @@ class Dimension:
             self.fill(now)
         seen = left + self.rate * age - since
         off = self.level - (seen if seen < self._full else self._full)
-        if off > self._tolerance:
+        if off > self._tolerance and had >= self._seen and self._is_tiny(self._seen):
+            self._overflowed(off)
+        elif off > self._tolerance:
             self._correct(off - self._tolerance, ticket, age, now)
         elif (
             off < -self._tolerance
@@ -241,6 +247,9 @@ class Dimension:
 
     def _resize(self, had: float, resets_in_s: float | None) -> None:
         self._seen = min(self._most, max(self._seen, had))
+        if self._is_overflowing and not self._is_tiny(self._seen):
+            self._is_overflowing = False
+            self.capacity = self._most
         capacity = min(self.capacity, self._capacity(had, resets_in_s, self.rate))
         capacity = max(1.0, self._seen, capacity)
         if capacity != self.capacity:
@@ -257,6 +266,20 @@ class Dimension:
         if resets_in_s is not None:
             most = min(most, had + rate * (resets_in_s + 1.0))
         return max(1.0, self._seen, most)
+
+    def _is_tiny(self, held: float) -> bool:
+        """Whether a bucket that holds so much has no room for the usual margin."""
+        return self.index == REQUESTS and held < max(_ONE, _TINY_S * self.rate)
+
+    def _overflowed(self, off: float) -> None:
+        """There was less than we thought, and as much as ever: that may be all it holds.
+
+        Where others keep a great bucket empty that looks the same; soon more is seen of it.
+        """
+        self.level -= off
+        self.capacity = max(1.0, self._seen)
+        self._is_overflowing = True
+        self._size_up()
 
     def _correct(self, off: float, ticket: Ticket, age: float, now: float) -> None:
         """The level is off by so much at least; others may have taken it."""

@@ -186,7 +186,8 @@ class Tracker:
                 level = min(level, self._capacity if self._spacing is None else cost)
                 if self._fit is not None:
                     level = min(level, _SAVED_SHARE * self._depth.seconds * self.rate)
-            most = self._whole(max(self._biggest, cost, _BURST_S * self.rate))
+            burst = _BURST_S * self.rate if self._spacing is None else 0.0
+            most = self._whole(max(self._biggest, cost, burst))
             if level < most:
                 level = min(most, level + pace * (now - at))
             self._level = level
@@ -568,7 +569,8 @@ class Tracker:
         alike = unit == REQUESTS
         self._hold.restart(self.rate, per_s, window_s, now, alike=alike, period_s=period_s)
         self._probe = None
-        self._caution_s = 0.0 if self._is_proven or self.unit else _CAUTION_S
+        is_sure = self._is_proven or self.unit or self._spacing is not None
+        self._caution_s = 0.0 if is_sure else _CAUTION_S
         passed = admitted[unit] - ticket.total[unit]
         spare = min(_SPARE, max(_LEAST_SPARE, _SPARE_SHARE * self._burst(self.rate) / mean[unit]))
         if unit == INPUT and self._depth.seconds < SHALLOW_S:

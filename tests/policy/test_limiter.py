@@ -352,11 +352,13 @@ class SecondsBucket:
     Args:
         seed: Of the way's length.
         is_told: Its answers have rate-limit headers.
+        holds: Requests the bucket holds whatever its limit; None for a second's.
     """
 
-    def __init__(self, *, seed: int, is_told: bool) -> None:
+    def __init__(self, *, seed: int, is_told: bool, holds: float | None = None) -> None:
         self._rng = random.Random(seed)
         self._is_told = is_told
+        self._holds = holds
         self._at = 0.0
         self._level = math.inf
 
@@ -364,7 +366,8 @@ class SecondsBucket:
         """Send one request as soon as may be; returns whether it was let in, and when told."""
         ticket, now = send_soon(limiter, now)
         there = max(self._at, now + 0.02 * self._rng.random())
-        self._level = min(max(1.0, rate), self._level + rate * (there - self._at))
+        full = self._holds or max(1.0, rate)
+        self._level = min(full, self._level + rate * (there - self._at))
         self._at = there
         is_in = self._level >= 1.0
         self._level -= is_in
@@ -372,7 +375,7 @@ class SecondsBucket:
             bucket=Bucket.REQUESTS,
             limit=60.0 * rate,
             remaining=float(int(self._level)),
-            resets_in_s=1.0,
+            resets_in_s=None if self._holds else 1.0,
         )
         feedback = Feedback(
             signal=Signal.OK if is_in else Signal.RATE,
@@ -386,10 +389,16 @@ class SecondsBucket:
 
 
 def use_bucket(
-    rate_at: Callable[[float], float], *, is_told: bool, count_from: float, until: float
+    rate_at: Callable[[float], float],
+    *,
+    is_told: bool,
+    count_from: float,
+    until: float,
+    holds: float | None = None,
 ) -> tuple[int, int]:
     """How many requests a SecondsBucket lets in and refuses in the last part of a run."""
-    limiter, server, now = a_limiter(), SecondsBucket(seed=1, is_told=is_told), 0.0
+    limiter, now = a_limiter(), 0.0
+    server = SecondsBucket(seed=1, is_told=is_told, holds=holds)
     admitted = refused = 0
     while now < until:
         is_in, now = server.answers(limiter, now, rate_at(now))
@@ -429,6 +438,30 @@ def test_a_limit_that_rises_in_small_steps_is_followed_out_of_a_bucket_of_one() 
     )
 
     assert admitted > 0.85 * 13.26 * 300.0
+
+
+@pytest.mark.parametrize("rate, holds", [(1.0, 1.0), (3.0, 1.0), (10.0, 2.0), (20.0, 5.0)])
+def test_a_small_bucket_that_runs_over_is_not_taken_for_other_clients(
+    rate: float, holds: float
+) -> None:
+    """Headers tell the limit of a minute and what is left, and not when it is full again."""
+    admitted, refused = use_bucket(
+        lambda now: rate, is_told=True, count_from=100.0, until=400.0, holds=holds
+    )
+
+    assert admitted > 0.9 * rate * 300.0
+    assert refused < 0.02 * admitted
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_attempts_that_are_spaced_never_come_closer(is_told: bool) -> None:
+    """A bucket of one at ten a second: what was not sent while it was shut is lost."""
+    admitted, refused = use_bucket(
+        lambda now: 10.0, is_told=is_told, count_from=100.0, until=400.0, holds=1.0
+    )
+
+    assert admitted > 0.75 * 10.0 * 300.0
+    assert refused < 0.04 * admitted
 
 
 def test_rows_without_text_are_refused_without_harm() -> None:
