@@ -26,6 +26,7 @@ class Spacing:
     Args:
         rate: Where to begin, attempts a second.
         ceiling: What the server has told, and no faster than that.
+        returns: How often it was begun again after it was outgrown.
 
     Attributes:
         rate: Attempts a second to send.
@@ -36,13 +37,14 @@ class Spacing:
         "_ceiling",
         "_count",
         "_is_up",
+        "_outgrown",
         "_patience",
         "_refused",
         "_step",
         "rate",
     )
 
-    def __init__(self, rate: float, *, ceiling: float = math.inf) -> None:
+    def __init__(self, rate: float, *, ceiling: float = math.inf, returns: int = 0) -> None:
         self.rate = rate
         self._ceiling = ceiling
         self._step = _FIRST_STEP if math.isinf(ceiling) else _KNOWN_STEP
@@ -50,12 +52,13 @@ class Spacing:
         self._is_up = False  # the last change made it faster
         self._count = 0
         self._patience = _SHORT
+        self._outgrown = _OUTGROWN ** (1 + returns)
         self._refused = math.inf  # the highest rate that was too much, of late
 
     @property
     def is_outgrown(self) -> bool:
         """Whether much more than was refused once is let in: it may hold more by now."""
-        return self.rate > _OUTGROWN * self._refused
+        return self.rate > self._outgrown * self._refused
 
     def is_told_otherwise(self, rate: float) -> bool:
         """Whether the server tells another rate now than when this search began."""

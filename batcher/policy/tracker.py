@@ -21,6 +21,7 @@ from batcher.policy.depth import SHALLOW_S, Depth
 from batcher.policy.door import Door
 from batcher.policy.hold import Hold
 from batcher.policy.marks import Mark, Marks
+from batcher.policy.overflow import Overflow
 from batcher.policy.replay import Fit
 from batcher.policy.rivals import Rivals
 from batcher.policy.spacing import Spacing
@@ -88,6 +89,8 @@ class Tracker:
         "_level",
         "_marks",
         "_next_at",
+        "_outgrown",
+        "_overflow",
         "_pause_s",
         "_paused_until",
         "_probe",
@@ -129,9 +132,11 @@ class Tracker:
         self._door = Door()
         self._units = Unit()
         self._rivals = Rivals()
+        self._overflow = Overflow()
         self._fit: Fit | None = None
         self._caution_s = 0.0
         self._spacing: Spacing | None = None  # of a bucket that holds a single attempt
+        self._outgrown = 0  # how often that was left because more was let in
         self._probe: tuple[float, float] | None = None  # when the present probe began, with total
         self._agreeing = 0  # refusals back from the newest that tell of one rate
         self._is_proven = False  # enough was admitted between two refusals to trust the rate
@@ -205,6 +210,7 @@ class Tracker:
             self._spacing.sent()
             if self._spacing.is_outgrown:
                 self._leave_spacing(self._spacing.rate, now)
+                self._outgrown += 1
         peak = max(pace, _PEAK * self.rate)
         self._next_at = max(self._next_at, now - _DIP_S) + min(cost, mean[self.unit]) / peak
         if self._caution_s > _DIP_S:
@@ -484,19 +490,29 @@ class Tracker:
         if ticket.is_probe and surplus > self._proven_burst:
             self._proven_burst = surplus
         is_shared = self._rivals.are_known or self._rivals.are_there
-        if self.unit == REQUESTS and not is_shared and (self.is_shallow or self._is_tiny(mean)):
+        tried = None
+        if self.unit == REQUESTS and not is_shared:
+            if ticket.is_probe or self._overflow.is_trying:
+                held = max(self._surplus(min(best, was)), self._start(best))
+                tried = self._overflow.refused(self.rate, pace, held)
+        is_tiny = self.is_shallow or self._overflow.is_certain or self._is_tiny(mean)
+        if self.unit == REQUESTS and not is_shared and is_tiny:
             start = min(was, self.rate) if math.isinf(self.ceiling) else was
-            self._spacing = Spacing(start, ceiling=self.ceiling)
+            self._spacing = Spacing(start, ceiling=self.ceiling, returns=self._outgrown)
             self._spacing.refused()
             self.rate = self._spacing.rate
             self._marks.clear()
             window_s = math.inf
-        elif not is_shared and (self.is_shallow or self._is_tiny(mean)):
+        elif not is_shared and is_tiny:
             # A bucket of one or two fills between any two attempts, so that little is let
             # through at any rate but the right one; it refuses at its rate.
             self.rate = _TINY_BELOW * (pace if ticket.is_probe else was)
             self._marks.clear()
             window_s = math.inf
+        elif tried is not None:
+            self.rate = tried
+            self._marks.clear()
+            window_s = 0.0
         elif (
             pace > _LEAP * was and not self._rivals.are_there and surplus > 0.6 * self._burst(best)
         ):
@@ -526,8 +542,12 @@ class Tracker:
 
     def _burst(self, rate: float) -> float:
         """Units the bucket can hold at least: what the start got beyond the rate."""
+        return max(self._proven_burst, self._start(rate))
+
+    def _start(self, rate: float) -> float:
+        """Units the start got beyond the rate."""
         elapsed, total = self._first
-        return max(self._proven_burst, total[self.unit] - rate * elapsed)
+        return total[self.unit] - rate * elapsed
 
     def _is_tiny(self, mean: float) -> bool:
         """Whether the bucket holds no more than an attempt or two, by its start or its depth."""
