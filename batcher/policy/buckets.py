@@ -59,6 +59,7 @@ class Dimension:
         "_limit",
         "_most",
         "_next_at",
+        "_one",
         "_refused_at",
         "_rounded_off",
         "_seen",
@@ -80,6 +81,7 @@ class Dimension:
         self._full = 0.0  # the level at which filling stops: room for the least margin
         self._tolerance = 0.5 if index == REQUESTS else 500.0  # servers round tokens to 1,000
         self._rounded_off = 0.5 if index == REQUESTS else 0.0  # on average
+        self._one = _ONE if index == REQUESTS else 4.0 * self._tolerance
         self._ceiling = math.inf
         self._at = 0.0
         self._known_at = 0.0
@@ -215,7 +217,7 @@ class Dimension:
             self.fill(now)
         seen = left + self.rate * age - since
         off = self.level - (seen if seen < self._full else self._full)
-        if off > self._tolerance and had >= self._seen and self._is_tiny(self._seen):
+        if off > self._tolerance and had >= self._top and self._is_tiny(self._seen):
             self._overflowed(off)
         elif off > self._tolerance:
             self._correct(off - self._tolerance, ticket, age, now)
@@ -237,7 +239,10 @@ class Dimension:
             return True
         fresh = not self.rate
         self._told_at = ticket.sent
-        self._seen = min(rate * MINUTE_S, max(self._seen, had))
+        seen = self._seen
+        if self.index == REQUESTS and rate < self.rate:
+            seen *= rate / self.rate  # most servers hold so many seconds of the rate
+        self._seen = min(rate * MINUTE_S, max(seen, had))
         capacity = self._capacity(had, quota.resets_in_s, rate)
         # The least it may be, until more headers tell how they round.
         level = had - ticket.cost[self.index] + rate * (now - ticket.sent) - since
@@ -247,10 +252,11 @@ class Dimension:
 
     def _resize(self, had: float, resets_in_s: float | None) -> None:
         self._seen = min(self._most, max(self._seen, had))
+        capacity = self.capacity
         if self._is_overflowing and not self._is_tiny(self._seen):
             self._is_overflowing = False
-            self.capacity = self._most
-        capacity = min(self.capacity, self._capacity(had, resets_in_s, self.rate))
+            capacity = self._most
+        capacity = min(capacity, self._capacity(had, resets_in_s, self.rate))
         capacity = max(1.0, self._seen, capacity)
         if capacity != self.capacity:
             self.capacity = capacity
@@ -267,9 +273,14 @@ class Dimension:
             most = min(most, had + rate * (resets_in_s + 1.0))
         return max(1.0, self._seen, most)
 
+    @property
+    def _top(self) -> float:
+        """As much as was ever seen, as far as rounding lets us tell."""
+        return self._seen if self.index == REQUESTS else self._seen - 2.0 * self._tolerance
+
     def _is_tiny(self, held: float) -> bool:
         """Whether a bucket that holds so much has no room for the usual margin."""
-        return self.index == REQUESTS and held < max(_ONE, _TINY_S * self.rate)
+        return held < max(self._one, _TINY_S * self.rate)
 
     def _overflowed(self, off: float) -> None:
         """There was less than we thought, and as much as ever: that may be all it holds.

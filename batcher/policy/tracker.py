@@ -491,10 +491,10 @@ class Tracker:
             self._proven_burst = surplus
         is_shared = self._rivals.are_known or self._rivals.are_there
         tried = None
-        if self.unit == REQUESTS and not is_shared:
-            if ticket.is_probe or self._overflow.is_trying:
-                held = max(self._surplus(min(best, was)), self._start(best))
-                tried = self._overflow.refused(self.rate, pace, held)
+        is_tried = ticket.is_probe or self._overflow.is_trying
+        if self.unit == REQUESTS and is_tried and not is_shared:
+            held = max(self._surplus(min(best, was)), self._start(best))
+            tried = self._overflow.refused(self.rate, pace, held)
         is_tiny = self.is_shallow or self._overflow.is_certain or self._is_tiny(mean)
         if self.unit == REQUESTS and not is_shared and is_tiny:
             start = min(was, self.rate) if math.isinf(self.ceiling) else was

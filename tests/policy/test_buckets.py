@@ -106,6 +106,32 @@ def test_a_bucket_that_is_never_seen_so_full_holds_less() -> None:
     assert dimension.capacity < 12_000.0
 
 
+def test_a_bucket_that_runs_over_is_believed_to_be_small_until_more_of_it_is_seen() -> None:
+    dimension = known(REQUESTS, limit=600.0, remaining=0.0)
+    for step in range(1, 4):
+        dimension.take(1.0, 10.0 * step)
+        read(dimension, 0.0, sent=10.0 * step, now=10.0 * step, limit=600.0)
+
+    assert dimension.capacity == 1.5
+
+    for step in range(4, 8):  # those who had kept it empty are gone
+        dimension.take(1.0, 10.0 * step)
+        read(dimension, 99.0, sent=10.0 * step, now=10.0 * step, limit=600.0)
+
+    dimension.fill(130.0)
+    assert dimension.level > 100.0
+
+
+def test_a_lower_limit_makes_what_was_seen_of_the_bucket_less() -> None:
+    dimension = known(REQUESTS, limit=240.0, remaining=3.0)
+    for step in range(1, 4):
+        dimension.take(1.0, 10.0 * step)
+        read(dimension, 0.0, sent=10.0 * step, now=10.0 * step, limit=60.0)
+
+    assert dimension.capacity == 1.5
+    assert dimension._foreign == 0.0
+
+
 def test_one_prompt_that_a_full_bucket_refuses_shows_that_it_holds_more() -> None:
     dimension = known(INPUT, limit=60_000.0, remaining=8_000.0)
     dimension.capacity = 10_000.0

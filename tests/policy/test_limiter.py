@@ -463,6 +463,20 @@ def test_attempts_that_are_spaced_never_come_closer() -> None:
     assert refused < 0.04 * admitted
 
 
+def test_a_bucket_of_one_that_is_refilled_faster_is_searched_by_spacing_again() -> None:
+    """One a second, then six: left as outgrown, it settled where probes ended: at 62 %."""
+    admitted, refused = use_bucket(
+        lambda now: 6.0 if now > 200.0 else 1.0,
+        is_told=False,
+        count_from=600.0,
+        until=1200.0,
+        holds=1.0,
+    )
+
+    assert admitted > 0.8 * 6.0 * 600.0
+    assert refused < 0.05 * admitted
+
+
 def test_rows_without_text_are_refused_without_harm() -> None:
     limiter, now = a_limiter(), 0.0
     long, empty = Need(input_chars=200_000, max_tokens=16), Need(input_chars=0, max_tokens=16)

@@ -60,3 +60,14 @@ def test_a_bucket_that_lets_in_much_more_than_it_refused_once_is_outgrown() -> N
     assert not spacing.is_outgrown
 
     assert any(search(spacing, 10.0, 1) == 0 and spacing.is_outgrown for _ in range(200))
+
+
+def test_what_was_outgrown_in_vain_takes_more_to_be_outgrown_again() -> None:
+    first, again = Spacing(1.0), Spacing(1.0, returns=1)
+    for spacing in (first, again):
+        search(spacing, 1.0, 300)
+        while spacing.rate < 6.0:
+            spacing.sent()
+
+    assert first.is_outgrown
+    assert not again.is_outgrown
