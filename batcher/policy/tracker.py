@@ -218,7 +218,8 @@ class Tracker:
             self._caution_s *= _LESS_CAUTION
         self._biggest = max(cost, self._biggest * 0.999)
         ticket.is_probe = self._hold.is_over(now)
-        self._hold.sent(self._door.window_s, now)
+        if not self._rivals.are_there:  # else the hold only tells how long the rate has grown
+            self._hold.sent(self._door.window_s, now)
         if ticket.is_probe and self._probe is None:
             self._probe = (now, ticket.total[self.unit])
         self._depth.sent(ticket)

@@ -1,8 +1,14 @@
 """Strangers on the same quota, noticed by refusals that surprise."""
 
+import math
+
 import pytest
 
 from batcher.policy.rivals import Rivals
+from batcher.policy.ticket import Ticket
+from batcher.policy.tracker import Tracker
+
+MEAN = (1.0, 100.0, 50.0, 150.0)
 
 
 def surprised(rivals: Rivals, now: float) -> None:
@@ -47,3 +53,15 @@ def test_refusals_that_all_agree_end_the_sharing() -> None:
 
     assert rivals.agreed(6, 6.0) is None
     assert not rivals.are_there
+
+
+def test_a_shared_quota_of_few_requests_is_regained_as_time_goes_by() -> None:
+    """Ten seconds between two attempts count as ten, not as the little a search may go on."""
+    tracker = Tracker()
+    tracker.is_on, tracker.rate = True, 0.05
+    tracker._rivals.are_there = True
+    tracker._rivals.proven(0.2)
+    for step in range(1, 11):
+        tracker.sent(Ticket(10.0 * step, MEAN, [0.0] * 4, 1, 100), MEAN, 10.0 * step)
+
+    assert tracker.pace(100.0) > 0.05 + 0.8 * 0.06 * math.sqrt(0.05 * 0.2) * 100.0
