@@ -499,6 +499,7 @@ class Tracker:
         is_tiny = self.is_shallow or self._overflow.is_certain or self._is_tiny(mean)
         if self.unit == REQUESTS and not is_shared and is_tiny:
             start = min(was, self.rate) if math.isinf(self.ceiling) else was
+            start = max(start, min(self.ceiling, pace)) if ticket.is_probe else start
             self._spacing = Spacing(start, ceiling=self.ceiling, returns=self._outgrown)
             self._spacing.refused()
             self.rate = self._spacing.rate
