@@ -16,6 +16,7 @@ _SHORT = 8  # attempts that prove a rate while the search is on ...
 _LONG = 80  # ... and when it has come to rest: one refusal each ...
 _KNOWN_LONG = 240  # ... where the server has told the rate, of which little can be missing
 _AT_REST = 1.03  # a step
+_AGAIN = 0.1  # refused this near to where it was refused before: way and jitter decide
 _ANOTHER = 0.1  # share of a rate that was told by which it changes
 _OUTGROWN = 3.0  # of the rates that were refused: the limit is another now
 
@@ -37,6 +38,7 @@ class Spacing:
         "_ceiling",
         "_count",
         "_is_up",
+        "_last",
         "_outgrown",
         "_patience",
         "_refused",
@@ -53,6 +55,7 @@ class Spacing:
         self._count = 0
         self._patience = _SHORT
         self._outgrown = _OUTGROWN ** (1 + returns)
+        self._last = math.inf  # the rate that was refused last
         self._refused = math.inf  # the highest rate that was too much, of late
 
     @property
@@ -81,6 +84,8 @@ class Spacing:
 
     def refused(self) -> None:
         """An attempt came too soon after the one before."""
+        is_again = abs(self.rate - self._last) < _AGAIN * self.rate
+        self._last = self.rate
         is_first = math.isinf(self._refused) or self._step < _AT_REST
         self._refused = self.rate if is_first else max(self._refused, self.rate)
         if self._is_up:
@@ -92,4 +97,4 @@ class Spacing:
             self._step = min(_FIRST_STEP, self._step * self._step)
         self._count = 0
         long = _LONG if math.isinf(self._ceiling) else _KNOWN_LONG
-        self._patience = long if self._step < _AT_REST else _SHORT
+        self._patience = long if is_again or self._step < _AT_REST else _SHORT

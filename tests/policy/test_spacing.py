@@ -1,4 +1,5 @@
 import math
+import random
 
 import pytest
 
@@ -71,3 +72,24 @@ def test_what_was_outgrown_in_vain_takes_more_to_be_outgrown_again() -> None:
 
     assert first.is_outgrown
     assert not again.is_outgrown
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_where_attempts_overtake_one_another_few_are_refused_all_the_same(seed: int) -> None:
+    """A tenth of a second apart, each up to twenty milliseconds late: no rate is quite safe."""
+    rng, spacing = random.Random(seed), Spacing(6.0)
+    there = late = 0.0
+    refused = []
+    for attempt in range(6000):
+        spacing.sent()
+        gap = 1.0 / spacing.rate - late
+        late = 0.02 * rng.random()
+        there += gap + late
+        if there < 0.1:
+            spacing.refused()
+            refused.append(attempt)
+        else:
+            there = 0.0
+
+    assert spacing.rate > 7.5
+    assert sum(attempt >= 1000 for attempt in refused) < 0.021 * 5000
