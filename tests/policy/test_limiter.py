@@ -94,6 +94,46 @@ def test_there_is_progress_whatever_the_server_says(
         limiter.settle(ticket, OK, now=now)
 
 
+@given(
+    limit=st.sampled_from([60.0, 600.0, 60_000.0]),
+    bucket=st.sampled_from([Bucket.REQUESTS, Bucket.INPUT]),
+    told=st.lists(
+        st.tuples(
+            st.sampled_from([0.0, 0.0, 1.0, 9.0, 1000.0, 3000.0]),
+            st.booleans(),
+            st.sampled_from([0.5, 1.0, 1.0, 1.0]),
+            st.sampled_from([0.0, 0.5, 10.0]),
+            st.sampled_from([100, 700, 2500]),
+        ),
+        min_size=3,
+        max_size=30,
+    ),
+    resets_in_s=st.none() | st.just(1.0),
+)
+@settings(max_examples=150, deadline=None)
+def test_there_is_progress_whatever_the_headers_of_a_bucket_say_is_left(
+    limit: float,
+    bucket: Bucket,
+    told: list[tuple[float, bool, float, float, int]],
+    resets_in_s: float | None,
+) -> None:
+    limiter, now = a_limiter(), 0.0
+    for remaining, is_in, factor, pause, tokens in told:
+        limit *= factor
+        left = Quota(bucket=bucket, limit=limit, remaining=remaining, resets_in_s=resets_in_s)
+        need = Need(input_chars=4 * tokens, max_tokens=50)
+        ticket, now = send_soon(limiter, now, need)
+        usage = Usage(input_tokens=tokens, output_tokens=50) if is_in else None
+        signal = Signal.OK if is_in else Signal.RATE
+        feedback = Feedback(signal=signal, latency_s=0.1, usage=usage, quotas=(left,))
+        now += 0.1
+        limiter.settle(ticket, feedback, now=now)
+        now += pause
+    send_soon(limiter, now, Need(input_chars=8000, max_tokens=50))
+
+    assert limiter.in_flight == 1
+
+
 def test_asking_twice_changes_nothing() -> None:
     asked, silent = a_limiter(), a_limiter()
     for limiter in (asked, silent):
