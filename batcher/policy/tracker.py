@@ -11,6 +11,7 @@ and learnt from the refused: a token limit refuses long prompts more often.
 import math
 from collections.abc import Sequence
 
+from batcher.policy.allowance import Allowance
 from batcher.policy.depth import SHALLOW_S
 from batcher.policy.door import Door
 from batcher.policy.evidence import Belief, Evidence
@@ -25,16 +26,13 @@ _EVEN = 0.04
 _BURST_S = 0.2  # what may be sent at once, in seconds of the rate
 _JITTER_S = 0.02  # attempts overtake one another on the way
 _PEAK = 2.5  # what was saved up is spent at this multiple of the rate: order survives the way
-_DIP_S = 0.02  # a sender woken late may catch up by this much
+_LEAST_MARKS = 2  # refusals, before what a pause has saved is judged
 _SPARE = 2.0  # attempts' worth kept back after a refusal
 _SPARE_OF_SIZES = 1.5  # one that is bigger than thought
 _LEAST_SPARE = 0.5
 _LEAST_DEPTH = 2.0  # attempts
 _SPARE_SHARE = 0.1  # of what the bucket holds, where that is less
-_REGAIN = 1.2
 _NEXT_TO_NOTHING = 1e-6  # a row without text takes no input tokens
-_CAUTION_S = 0.25  # between the first attempts after a guess: refusals come sooner
-_LESS_CAUTION = 0.6
 _SAVED_SHARE = 0.8  # of a known depth that a pause is taken to fill
 _SLOWEST_S = 60.0  # an attempt a minute, at least
 
@@ -50,18 +48,11 @@ class Tracker:
     """
 
     __slots__ = (
-        "_at",
-        "_biggest",
-        "_capacity",
-        "_caution_s",
+        "_allowance",
         "_door",
         "_evidence",
         "_hold",
-        "_level",
-        "_next_at",
         "_outgrown",
-        "_pause_s",
-        "_paused_until",
         "_rivals",
         "_sent_at",
         "_shut_until",
@@ -77,20 +68,13 @@ class Tracker:
         self.unit = REQUESTS
         self.rate = 0.0
         self.ceiling = math.inf
-        self._level = 0.0
-        self._capacity = math.inf  # what the bucket holds, as far as standing still has shown
-        self._pause_s = 0.0
-        self._next_at = -math.inf
-        self._at = 0.0
-        self._biggest = 1.0
+        self._allowance = Allowance()
         self._hold = Hold()
-        self._paused_until = -math.inf
         self._shut_until = -math.inf
         self._sent_at = -math.inf
         self._door = Door()
         self._evidence = Evidence()
         self._rivals = Rivals()
-        self._caution_s = 0.0
         self._spacing: Spacing | None = None  # of a bucket that holds a single attempt
         self._outgrown = 0  # how often that was left because more was let in
 
@@ -124,9 +108,10 @@ class Tracker:
         """Seconds until an attempt of this cost may go."""
         units = self._whole(cost[self.unit])
         pace = self._fill(now, units)
-        short = units - self._level
+        allowance = self._allowance
+        short = units - allowance.level
         wait = short / pace if short > 1e-9 * units else 0.0
-        return max(wait, self._next_at - now)
+        return max(wait, allowance.next_at - now)
 
     def _whole(self, units: float) -> float:
         """So many units, or a full bucket where its size is known and they are more."""
@@ -135,25 +120,24 @@ class Tracker:
         return min(units, self._evidence.depth.seconds * self.rate)
 
     def _fill(self, now: float, cost: float) -> float:
-        pace = self.pace(now)
-        at, level = self._at, self._level
-        if now > at:
-            if self._paused_until > at:  # refilled while standing still: not to be lost
-                until = min(now, self._paused_until)
-                kept_s = 0.0 if self._door.window_s else until - at  # a window saves nothing
-                saved = level + self.rate * kept_s
-                level = saved if self._evidence.is_proven else max(level, min(saved, cost))
-                at = until
-                level = min(level, self._capacity if self._spacing is None else cost)
-                if self._evidence.fit is not None:
-                    level = min(level, _SAVED_SHARE * self._evidence.depth.seconds * self.rate)
+        """Bring the allowance up to `now`, for an attempt of that cost; returns the pace."""
+        pace, allowance = self.pace(now), self._allowance
+        if now > allowance.at:
+            if allowance.paused_until > allowance.at:
+                self._save(now, cost)
             burst = _BURST_S * self.rate if self._spacing is None else 0.0
-            most = self._whole(max(self._biggest, cost, burst))
-            if level < most:
-                level = min(most, level + pace * (now - at))
-            self._level = level
-            self._at = now
+            most = max(allowance.biggest, cost, burst)
+            allowance.fill(pace, self._whole(most), now)
         return pace
+
+    def _save(self, now: float, cost: float) -> None:
+        """What was refilled while standing still is not to be lost."""
+        evidence = self._evidence
+        holds = math.inf if self._spacing is None else cost
+        if evidence.fit is not None:
+            holds = min(holds, _SAVED_SHARE * evidence.depth.seconds * self.rate)
+        per_s = 0.0 if self._door.window_s else self.rate  # a window saves nothing
+        self._allowance.save(per_s, holds, None if evidence.is_proven else cost, now)
 
     # -- being told
 
@@ -161,18 +145,13 @@ class Tracker:
         """An attempt goes now."""
         cost = ticket.cost[self.unit]
         pace = self._fill(now, cost)
-        self._level -= cost
         if self._spacing is not None:
             self._spacing.sent()
             if self._spacing.is_outgrown:
                 self._leave_spacing(self._spacing.rate, now)
                 self._outgrown += 1
         peak = max(pace, _PEAK * self.rate)
-        self._next_at = max(self._next_at, now - _DIP_S) + min(cost, mean[self.unit]) / peak
-        if self._caution_s > _DIP_S:
-            self._next_at = max(self._next_at, now + self._caution_s)
-            self._caution_s *= _LESS_CAUTION
-        self._biggest = max(cost, self._biggest * 0.999)
+        self._allowance.take(cost, min(cost, mean[self.unit]), peak, now)
         ticket.is_probe = self._hold.is_over(now)
         if not self._rivals.are_there:  # else the hold only tells how long the rate has grown
             self._hold.sent(self._door.window_s, now)
@@ -180,9 +159,10 @@ class Tracker:
             self._evidence.probe(self.unit, ticket)
         self._evidence.depth.sent(ticket)
         self._door.sent(ticket)
-        if self._paused_until > self._sent_at:
+        paused_until = self._allowance.paused_until
+        if paused_until > self._sent_at:
             self._run_over(ticket)
-        was_idle = now > max(self._paused_until, self._shut_until) + 2.0
+        was_idle = now > max(paused_until, self._shut_until) + 2.0
         if was_idle and now - self._sent_at > 2.0 + 4.0 * cost / self.rate:
             self._evidence.marks.clear()  # the bucket may have overflowed while we were idle
         self._sent_at = now
@@ -197,21 +177,21 @@ class Tracker:
         """An answer took less or more than was set aside."""
         unit = self.unit
         if unit != REQUESTS:
-            self._level += ticket.cost[unit] - actual[unit]
+            self._allowance.level += ticket.cost[unit] - actual[unit]
             self._evidence.marks.correct(ticket, actual[INPUT] - ticket.cost[INPUT])
 
     def returned(self, ticket: Ticket) -> None:
         """An attempt turned out not to have been admitted."""
         self._evidence.marks.take_out(ticket)
         if not self._evidence.marks or ticket.sent >= self._evidence.marks.last.sent:
-            self._level += ticket.cost[self.unit]
+            self._allowance.level += ticket.cost[self.unit]
 
     def pin(self, unit: int, per_s: float) -> None:
         """The unit is known, and that its rate is at most this."""
         self.ceiling = per_s
         spacing = self._spacing
         if spacing is not None and (unit != self.unit or spacing.is_told_otherwise(per_s)):
-            self._leave_spacing(per_s, self._at)
+            self._leave_spacing(per_s, self._allowance.at)
         is_new = unit != self.unit or not self._evidence.units.is_pinned
         if self.is_on and unit != self.unit:
             self._count(unit)
@@ -255,19 +235,20 @@ class Tracker:
         window_s = 0.0
         if not self.is_on:
             self.is_on = True
-            self._at = now
+            self._allowance.at = now
             self.rate = self.ceiling
             if math.isinf(self.rate):
                 self.rate = evidence.first_guess(ticket, per_s) * mean[self.unit]
             evidence.first_refused(ticket)
-            self._biggest = ticket.cost[self.unit]
+            self._allowance.biggest = ticket.cost[self.unit]
         else:
             if self._spacing is not None:
                 self._spacing.refused()
                 self.rate = self._spacing.rate
                 self._restart(ticket, admitted, mean, math.inf, now)
                 return self._said(was)
-            self._size_up(ticket, mean[self.unit])
+            if len(evidence.marks) >= _LEAST_MARKS:
+                self._allowance.spent_in_vain(ticket.sent, self.rate, mean[self.unit])
             pace = self.pace(ticket.sent)
             if not self._door.window_s:
                 window_s = self._estimate(ticket, mean[self.unit], refusal)
@@ -312,10 +293,8 @@ class Tracker:
         if self._door.shut_until(now + said_s, self.unit):
             self._fit_window()
         wait_s = max(said_s, self._door.try_later(now))
-        self._next_at = max(self._next_at, now + wait_s)
         self._shut_until = now + wait_s
-        self._level, self._at = 0.0, now + wait_s
-        self._caution_s = _CAUTION_S
+        self._allowance.shut(now + wait_s)
         self._hold.resume(now + wait_s)
         self._evidence.probe_ended()
 
@@ -367,20 +346,6 @@ class Tracker:
             is_sure=self._evidence.is_proven,
         )
 
-    def _size_up(self, ticket: Ticket, mean: float) -> None:
-        """A refusal while savings are being spent tells what the bucket can save."""
-        since = ticket.sent - self._paused_until
-        if (
-            not 0.0 <= since < self._pause_s
-            or self._level < 2.0 * mean
-            or len(self._evidence.marks) < 2
-        ):
-            return
-        saved = self.rate * self._pause_s
-        held = min(saved, self._capacity) - self._level
-        self._level = 0.0
-        self._capacity = max(mean, held)
-
     def _left(self, ticket: Ticket, retry_after_s: float | None) -> float | None:
         """Units in the bucket at a refusal, when the server says exactly when to come back."""
         if retry_after_s is None or retry_after_s == int(retry_after_s):
@@ -414,7 +379,7 @@ class Tracker:
         if self._evidence.fit is None:
             self.rate = max(self.rate, mean / _SLOWEST_S)
             if self.rate > was:
-                self._capacity *= self.rate / was  # most servers hold so many seconds of the rate
+                self._allowance.grow(self.rate / was)
         return found.window_s
 
     def _least(self, ticket: Ticket) -> float:
@@ -438,7 +403,7 @@ class Tracker:
             return  # what was let in tells more
         cost = ticket.cost[self.unit]
         if self.unit != REQUESTS:
-            cost += max(0.0, self._biggest - self._evidence.depth.seconds * self.rate)
+            cost += max(0.0, self._allowance.biggest - self._evidence.depth.seconds * self.rate)
         rounded = retry_after_s == int(retry_after_s)
         least = retry_after_s - 1.0 if rounded else retry_after_s
         if least > 0.0 and least < 60.0 and cost > 0.0:
@@ -452,26 +417,21 @@ class Tracker:
         window_s: float,
         now: float,
     ) -> None:
-        unit = self.unit
+        unit, evidence = self.unit, self._evidence
         per_s = self.rate / max(1e-9, mean[unit])
         period_s = self._door.window_s
         alike = unit == REQUESTS
         self._hold.restart(self.rate, per_s, window_s, now, alike=alike, period_s=period_s)
-        self._evidence.probe_ended()
-        is_sure = self._evidence.is_proven or self.unit or self._spacing is not None
-        self._caution_s = 0.0 if is_sure else _CAUTION_S
+        evidence.probe_ended()
         passed = admitted[unit] - ticket.total[unit]
-        spare = min(
-            _SPARE,
-            max(_LEAST_SPARE, _SPARE_SHARE * self._evidence.burst(self.rate, unit) / mean[unit]),
-        )
-        if unit == INPUT and self._evidence.depth.seconds < SHALLOW_S:
+        spare = _SPARE_SHARE * evidence.burst(self.rate, unit) / mean[unit]
+        spare = min(_SPARE, max(_LEAST_SPARE, spare))
+        if unit == INPUT and evidence.depth.seconds < SHALLOW_S:
             spare = max(spare, _SPARE_OF_SIZES)
         left = self.rate * (now - ticket.sent) - passed - spare * mean[unit]
-        self._level = (
-            min(left, 0.0) if self._evidence.fit is None else left + self._evidence.fit.least
-        )
-        self._at = now
+        left = min(left, 0.0) if evidence.fit is None else left + evidence.fit.least
+        is_sure = evidence.is_proven or unit != REQUESTS or self._spacing is not None
+        self._allowance.restart(left, now, is_sure=is_sure)
 
     def lean(self, share: float) -> None:
         """Others on this quota are known, and our share of it is that many units a second.
@@ -484,7 +444,7 @@ class Tracker:
             return
         self._spacing = None
         self.rate = min(self.ceiling, own + _LEAN * (share - own))
-        self._evidence.marks.shift(self.unit, self.rate - own, self._at)
+        self._evidence.marks.shift(self.unit, self.rate - own, self._allowance.at)
 
     def alone(self) -> None:
         """Nobody else on this quota is known any more."""
@@ -498,17 +458,15 @@ class Tracker:
 
     def pause(self, until: float, now: float) -> None:
         """Nothing is sent until then; what is refilled meanwhile is not lost."""
-        self._pause_s = until - now
-        self._capacity *= _REGAIN  # may have been underestimated
-        self._paused_until = max(self._paused_until, until)
-        self._hold.resume(until + self._pause_s / (_PEAK - 1.0))
+        pause_s = self._allowance.pause(until, now)
+        self._hold.resume(until + pause_s / (_PEAK - 1.0))
 
     def _choose_unit(self, mean: Sequence[float]) -> None:
         best = self._evidence.units.likeliest(self.unit, mean, is_first=not self.is_on)
         if best == self.unit:
             return
         self.rate *= mean[best] / max(1e-9, mean[self.unit])
-        self._biggest = mean[best]
+        self._allowance.biggest = mean[best]
         self._spacing = None
         self._count(best)
 
@@ -516,4 +474,4 @@ class Tracker:
         """Count something else from now on; amounts of what was counted mean nothing any more."""
         self.unit = unit
         self._evidence.count_anew()
-        self._capacity = math.inf
+        self._allowance.forget()
