@@ -18,6 +18,9 @@ from batcher.policy.replay import Fit
 from batcher.policy.ticket import INPUT, REQUESTS, Ticket
 from batcher.policy.unit import Unit
 
+_JITTER_S = 0.02  # attempts overtake one another on the way
+_NEXT_TO_NOTHING = 1e-6  # a row without text takes no input tokens
+_LEAST_DEPTH = 2.0  # attempts
 _LEAST_KEPT = 0.5  # of the rate, after one refusal: a competitor comes in lumps
 _LEAP = 1.6  # a probe that got this far has found a greater quota ...
 _LEAP_SHARE = 0.6  # ... if it used so much of what the bucket holds
@@ -147,6 +150,36 @@ class Evidence:
         self.marks.clear()
 
     # -- refusals
+
+    def mark(
+        self, ticket: Ticket, unit: int, rate: float, retry_after_s: float | None, *, is_alone: bool
+    ) -> Mark:
+        """What a refusal says of the level, counted in that unit.
+
+        Args:
+            ticket: The refused attempt.
+            unit: What is counted, as far as known.
+            rate: The estimate.
+            retry_after_s: What the server asked for; exactly, it tells what was left.
+            is_alone: Others on the quota are unlikely.
+        """
+        left, least, cost = None, 0.0, ticket.cost[unit]
+        if retry_after_s is not None and retry_after_s != int(retry_after_s) and unit == INPUT:
+            left = max(0.0, cost - rate * retry_after_s)
+        if unit != REQUESTS and ticket.is_probe and is_alone:
+            gap_s = max(0.0, self.depth.gap_s(ticket) - _JITTER_S)
+            least = min(1.0, rate * gap_s / max(_NEXT_TO_NOTHING, cost))
+        return Mark(ticket, left, least)
+
+    def ran_over(self, ticket: Ticket, rate: float) -> None:
+        """The first attempt after a pause: what a full bucket lost meanwhile counts as let in."""
+        seconds = self.depth.seconds
+        if not self.marks or seconds * rate < _LEAST_DEPTH:
+            return  # not known, or a bucket that was empty when we came
+        last = self.marks.last
+        refilled = last.level(REQUESTS) + rate * (ticket.sent - last.sent)
+        if refilled > seconds * rate:
+            self.marks.add_let_in(REQUESTS, refilled - seconds * rate)
 
     def first_refused(self, ticket: Ticket) -> None:
         """The start is over."""

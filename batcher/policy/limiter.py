@@ -309,7 +309,7 @@ class Limiter:
             known = [self._dimensions[INDEX[quota.bucket]] for quota in short]
             if not all(d.is_shallow(ticket.cost[d.index]) for d in known):
                 return None
-            self._tracker.is_shallow = True
+            self._tracker.holds_little()
         if ticket.is_short and not feedback.quotas:
             return None
         self._review()

@@ -24,15 +24,12 @@ from batcher.policy.ticket import INPUT, OUTPUT, REQUESTS, UNITS, Ticket
 _LEAN = 0.3  # of the way to an equal share, each second
 _EVEN = 0.04
 _BURST_S = 0.2  # what may be sent at once, in seconds of the rate
-_JITTER_S = 0.02  # attempts overtake one another on the way
 _PEAK = 2.5  # what was saved up is spent at this multiple of the rate: order survives the way
 _LEAST_MARKS = 2  # refusals, before what a pause has saved is judged
 _SPARE = 2.0  # attempts' worth kept back after a refusal
 _SPARE_OF_SIZES = 1.5  # one that is bigger than thought
 _LEAST_SPARE = 0.5
-_LEAST_DEPTH = 2.0  # attempts
 _SPARE_SHARE = 0.1  # of what the bucket holds, where that is less
-_NEXT_TO_NOTHING = 1e-6  # a row without text takes no input tokens
 _SAVED_SHARE = 0.8  # of a known depth that a pause is taken to fill
 _SLOWEST_S = 60.0  # an attempt a minute, at least
 
@@ -84,6 +81,11 @@ class Tracker:
     def is_spaced(self) -> bool:
         """Whether the time between attempts is all that paces them, no level of a bucket."""
         return self._spacing is not None
+
+    @property
+    def _is_shared(self) -> bool:
+        """Whether others use the quota, known ones or strangers."""
+        return self._rivals.are_known or self._rivals.are_there
 
     def pace(self, now: float) -> float:
         """Units a second to send at `now`."""
@@ -160,8 +162,9 @@ class Tracker:
         self._evidence.depth.sent(ticket)
         self._door.sent(ticket)
         paused_until = self._allowance.paused_until
-        if paused_until > self._sent_at:
-            self._run_over(ticket)
+        was_paused = paused_until > self._sent_at and not (self._door.window_s or self._is_shared)
+        if was_paused and self.unit == REQUESTS:
+            self._evidence.ran_over(ticket, self.rate)
         was_idle = now > max(paused_until, self._shut_until) + 2.0
         if was_idle and now - self._sent_at > 2.0 + 4.0 * cost / self.rate:
             self._evidence.marks.clear()  # the bucket may have overflowed while we were idle
@@ -201,6 +204,10 @@ class Tracker:
         self.unit, self._evidence.units.is_pinned = unit, True
         self.rate = min(self.rate, per_s)
 
+    def holds_little(self) -> None:
+        """The bucket is known to hold no more than a few attempts."""
+        self._evidence.is_shallow = True
+
     def refused(
         self,
         ticket: Ticket,
@@ -228,7 +235,9 @@ class Tracker:
             self._look_later(retry_after_s, now)
             return self._said(was)
         evidence = self._evidence
-        refusal = Mark(ticket, self._left(ticket, retry_after_s), self._least(ticket))
+        was_unit = self.unit if self.is_on else REQUESTS
+        is_alone = self._rivals.are_unlikely
+        refusal = evidence.mark(ticket, was_unit, self.rate, retry_after_s, is_alone=is_alone)
         evidence.fit = None
         evidence.units.refused(ticket.cost[INPUT] / max(1e-9, mean[INPUT]))
         self._choose_unit(mean)
@@ -304,29 +313,6 @@ class Tracker:
         shut = f" in windows of {window_s:.3g} s" if window_s else ""
         return f"{kind}: 429 without headers, estimate {self.rate:.3g} {UNITS[self.unit]}/s{shut}"
 
-    def _run_over(self, ticket: Ticket) -> None:
-        """The first attempt after a pause: what a full bucket lost meanwhile counts as let in."""
-        seconds = self._evidence.depth.seconds
-        is_shared = self._rivals.are_known or self._rivals.are_there
-        if self.unit != REQUESTS or not self._evidence.marks or self._door.window_s or is_shared:
-            return
-        if seconds * self.rate < _LEAST_DEPTH:
-            return  # not known, or a bucket that was empty when we came
-        last = self._evidence.marks.last
-        refilled = last.level(REQUESTS) + self.rate * (ticket.sent - last.sent)
-        lost = refilled - seconds * self.rate
-        if lost > 0.0:
-            self._evidence.marks.add_let_in(REQUESTS, lost)
-
-    @property
-    def is_shallow(self) -> bool:
-        """Whether its bucket is known to hold no more than a few attempts."""
-        return self._evidence.is_shallow
-
-    @is_shallow.setter
-    def is_shallow(self, value: bool) -> None:
-        self._evidence.is_shallow = value
-
     # -- estimating
 
     def _share(self, ticket: Ticket, was: float, pace: float, mean: float, now: float) -> None:
@@ -346,15 +332,6 @@ class Tracker:
             is_sure=self._evidence.is_proven,
         )
 
-    def _left(self, ticket: Ticket, retry_after_s: float | None) -> float | None:
-        """Units in the bucket at a refusal, when the server says exactly when to come back."""
-        if retry_after_s is None or retry_after_s == int(retry_after_s):
-            return None
-        if not self.is_on or self.unit != INPUT:
-            return None
-        cost = ticket.cost[self.unit]
-        return max(0.0, cost - self.rate * retry_after_s)
-
     def _estimate(self, ticket: Ticket, mean: float, refusal: Mark) -> float:
         """Set the rate from this and earlier refusals; returns the seconds it rests upon."""
         was, rivals = self.rate, self._rivals
@@ -364,7 +341,7 @@ class Tracker:
             rate=was,
             ceiling=self.ceiling,
             pace=lambda rate: self._pace_of(rate, ticket.sent),
-            is_shared=rivals.are_known or rivals.are_there,
+            is_shared=self._is_shared,
             has_rivals=rivals.are_there,
         )
         found = self._evidence.refused(ticket, refusal, belief)
@@ -381,15 +358,6 @@ class Tracker:
             if self.rate > was:
                 self._allowance.grow(self.rate / was)
         return found.window_s
-
-    def _least(self, ticket: Ticket) -> float:
-        """So much of a refused attempt's cost was surely there, as a share of it."""
-        is_alone = ticket.is_probe and self._rivals.are_unlikely
-        if not (self.is_on and self.unit != REQUESTS and is_alone):
-            return 0.0
-        cost = max(_NEXT_TO_NOTHING, ticket.cost[self.unit])
-        gap_s = self._evidence.depth.gap_s(ticket)
-        return min(1.0, self.rate * max(0.0, gap_s - _JITTER_S) / cost)
 
     def _bound(self, ticket: Ticket, retry_after_s: float | None) -> None:
         """A bucket that needs t seconds for an attempt of size c refills at most at c/t.
