@@ -25,7 +25,9 @@ _FEW = 4.0  # attempts a bucket holds, of which headers in whole requests tell l
 _ONE = 2.0  # no more than a single attempt, as headers in whole requests tell it
 _TINY_S = 0.8  # of refill; what holds no more has no room for a margin
 _SHARE_S = 7.0  # contended: seconds of refill that are spread over, so that every client sees the
-# same level and takes the same share
+# same level and takes the same share ...
+_SHARE_OF_BUCKET = 0.5  # ... or of what fills so much of the bucket, if that is less ...
+_SHARE_OF_SMALL = 3.0  # ... or more than it holds, where headers are too coarse to go by
 _CONTENDED_S = 20.0
 _HELD_S = 0.5  # of refill, where clients who share a bucket by agreement hold its level ...
 _HELD_SHARE = 0.5  # ... or this much of it, if that is less ...
@@ -175,7 +177,8 @@ class Dimension:
             pace = 2.0 * max(0.0, self.level - 0.3 * self._base_margin()) / self._share_s()
             pace = min(4.0 * self.rate, max(pace, 0.05 * self.rate))
             self._next_at = max(self._next_at, now - 0.2) + cost / pace
-        self.level -= cost
+        level = self.level  # what is more than a full bucket is the margin's room, not saved
+        self.level = (level if level < self.capacity else self.capacity) - cost
 
     def give(self, amount: float, now: float) -> None:
         """Return what was set aside and not used; negative when more was used."""
@@ -232,15 +235,18 @@ class Dimension:
         """Take another limit; returns whether there is a level to be corrected."""
         if ticket.sent < self._told_at or not LEAST_LIMIT <= quota.limit < math.inf:
             return False  # overtaken by the news that the limit is another, or no limit at all
+        if not self._limit:
+            self._seen = 0.0  # the settings tell what is allowed, not what the bucket holds
         self._limit = quota.limit
         rate = min(quota.limit / MINUTE_S, self._ceiling)
         self._is_capped = rate < quota.limit / MINUTE_S  # allows more than the settings do
         if rate == self.rate:
+            self._seen = min(rate * MINUTE_S, max(self._seen, had))
             return True
         fresh = not self.rate
         self._told_at = ticket.sent
         seen = self._seen
-        if self.index == REQUESTS and rate < self.rate:
+        if rate < self.rate and (self.index == REQUESTS or self._is_tiny(seen)):
             seen *= rate / self.rate  # most servers hold so many seconds of the rate
         self._seen = min(rate * MINUTE_S, max(seen, had))
         capacity = self._capacity(had, quota.resets_in_s, rate)
@@ -327,7 +333,7 @@ class Dimension:
         if ticket.sent > self._refused_at:
             self._refused_at = now
             self._care *= 1.25
-            if cost >= self.capacity:
+            if cost >= self.capacity and not self._is_overflowing:
                 self.capacity = min(self._most, 1.25 * self.capacity)  # it was not full
             self._size_up()
 
@@ -348,7 +354,8 @@ class Dimension:
         self.level = min(self.level, level)
 
     def _share_s(self) -> float:
-        return min(_SHARE_S, 0.5 * self.capacity / self.rate)
+        share = _SHARE_OF_SMALL if self._is_overflowing else _SHARE_OF_BUCKET
+        return min(_SHARE_S, share * self.capacity / self.rate)
 
     def _size_up(self) -> None:
         self._most = self.rate * MINUTE_S

@@ -26,6 +26,7 @@ _LEAP = 1.6  # a probe that got this far has found a greater quota ...
 _LEAP_SHARE = 0.6  # ... if it used so much of what the bucket holds
 _BELOW = 0.97  # of half-way between what was let in and what was tried ...
 _MOST_LEAP = 1.5  # ... or no more than this of it
+_TRIAL = 30.0  # attempts a trial is held for
 _STEADILY_S = 2.5
 _TINY = 2.0
 _TINY_DEPTH = 1.5  # attempts; a limit that fell may leave no more of a second's bucket
@@ -262,14 +263,16 @@ class Evidence:
         is_tried = ticket.is_probe or self._overflow.is_trying
         if unit == REQUESTS and is_tried and not belief.is_shared:
             held = max(self._surplus(min(best, was), unit), self._start(best, unit))
-            tried = self._overflow.refused(rate, pace, held)
+            # A trial that was over before anything could be counted shows nothing.
+            shown = 0.0 if self._overflow.is_trying and best == was else rate
+            tried = self._overflow.refused(shown, pace, held)
         is_tiny = self.is_shallow or self._overflow.is_certain
         if not belief.is_shared and (is_tiny or self._is_tiny(unit, belief.mean, rate)):
             return _where_to_search(ticket, belief, rate, pace)
         if tried is not None:
-            return Found(tried, 0.0)
+            return Found(tried, _TRIAL / tried)
         has_leapt = pace > _LEAP * was and surplus > _LEAP_SHARE * self.burst(best, unit)
-        if has_leapt and not belief.has_rivals:
+        if has_leapt and not belief.is_shared:
             # The truth is between what was let through and what we were sending.
             rate = max(rate, was)
             between = _BELOW * math.sqrt(rate * pace)
