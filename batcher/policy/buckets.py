@@ -18,6 +18,7 @@ LEAST_LIMIT = 0.1  # a minute; a server that names less is not to be believed
 _MARGIN_S = 0.5  # seconds of refill kept in reserve against jitter on the way to the server ...
 _MARGIN_SHARE = 0.08  # ... but not more than this share of a minute's limit
 _MARGIN_OF_BURST = 0.1  # ... nor of what the bucket really holds
+_MARGIN_OF_SEEN = 0.3  # ... whatever refusals may have been others'
 _JITTER_S = 0.03  # the least: kept even where the bucket has no room for it beside an attempt
 _FOREIGN_TAU_S = 15.0  # belief in other users of the quota fades
 _FOREIGN_GAIN_S = 8.0  # how long a surplus use must last to be believed in full
@@ -359,7 +360,9 @@ class Dimension:
 
     def _size_up(self) -> None:
         self._most = self.rate * MINUTE_S
-        self.margin = min(_MARGIN_SHARE * self._most, self._care * self._base_margin())
+        base = self._base_margin()
+        most = max(base, _MARGIN_OF_SEEN * self._seen)
+        self.margin = min(_MARGIN_SHARE * self._most, most, self._care * base)
         self._full = self.capacity + min(self.margin, _JITTER_S * self.rate)
 
     def _base_margin(self) -> float:
