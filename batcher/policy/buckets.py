@@ -23,7 +23,8 @@ _JITTER_S = 0.03  # the least: kept even where the bucket has no room for it bes
 _FOREIGN_TAU_S = 15.0  # belief in other users of the quota fades
 _FOREIGN_GAIN_S = 8.0  # how long a surplus use must last to be believed in full
 _FEW = 4.0  # attempts a bucket holds, of which headers in whole requests tell little
-_ONE = 2.0  # no more than a single attempt, as headers in whole requests tell it
+_ONE = 2.0  # requests: a bucket of one is told as one and a half
+_COARSE = 4.0  # times what headers may be off by: of less they tell next to nothing
 _TINY_S = 0.8  # of refill; what holds no more has no room for a margin
 _SHARE_S = 7.0  # contended: seconds of refill that are spread over, so that every client sees the
 # same level and takes the same share ...
@@ -84,7 +85,7 @@ class Dimension:
         self._full = 0.0  # the level at which filling stops: room for the least margin
         self._tolerance = 0.5 if index == REQUESTS else 500.0  # servers round tokens to 1,000
         self._rounded_off = 0.5 if index == REQUESTS else 0.0  # on average
-        self._one = _ONE if index == REQUESTS else 4.0 * self._tolerance
+        self._one = _ONE if index == REQUESTS else _COARSE * self._tolerance
         self._ceiling = math.inf
         self._at = 0.0
         self._known_at = 0.0
@@ -292,7 +293,7 @@ class Dimension:
     def _overflowed(self, off: float) -> None:
         """There was less than we thought, and as much as ever: that may be all it holds.
 
-        Where others keep a great bucket empty that looks the same; soon more is seen of it.
+        Where others keep a great bucket empty that looks the same, until more is seen of it.
         """
         self.level -= off
         self.capacity = max(1.0, self._seen)

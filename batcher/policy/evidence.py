@@ -143,11 +143,13 @@ class Evidence:
         """The unit is another: amounts of what was counted mean nothing any more."""
         self.depth.forget()
         self._proven_burst = 0.0
+        self._overflow = Overflow()
 
     def forget_start(self) -> None:
         """The limit is another now, and so may be the bucket."""
         self.is_shallow = self.is_proven = False
         self._first = (math.inf, self._first[1])
+        self._overflow = Overflow()
         self.marks.clear()
 
     # -- refusals

@@ -3,7 +3,7 @@
 Then less is let through between two refusals than is refilled, and the estimate stays too low
 for good: probe after probe gets far above it before it is refused. In a deeper bucket so does
 a probe that spends what the hold has saved. Which it is, a trial tells: at a rate half-way to
-where the probes end, a small bucket lets everything through, and a deeper one the old rate.
+where the probes end, a small bucket lets that much through, and a deeper one the old rate.
 """
 
 import math

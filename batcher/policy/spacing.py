@@ -16,7 +16,7 @@ _SHORT = 8  # attempts that prove a rate while the search is on ...
 _LONG = 80  # ... and when it has come to rest: one refusal each ...
 _KNOWN_LONG = 240  # ... where the server has told the rate, of which little can be missing
 _AT_REST = 1.03  # a step
-_AGAIN = 0.1  # refused this near to where it was refused before: way and jitter decide
+_AGAIN = 0.1  # refused this near to where it was refused before: the search goes in circles
 _ANOTHER = 0.1  # share of a rate that was told by which it changes
 _OUTGROWN = 3.0  # of the rates that were refused: the limit is another now
 
@@ -84,7 +84,8 @@ class Spacing:
 
     def refused(self) -> None:
         """An attempt came too soon after the one before."""
-        is_again = abs(self.rate - self._last) < _AGAIN * self.rate
+        is_near = abs(self.rate - self._last) < _AGAIN * self.rate
+        is_again = is_near and (self._is_up or math.isinf(self._ceiling))  # known steps are small
         self._last = self.rate
         is_first = math.isinf(self._refused) or self._step < _AT_REST
         self._refused = self.rate if is_first else max(self._refused, self.rate)

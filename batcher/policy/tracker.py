@@ -155,7 +155,7 @@ class Tracker:
         peak = max(pace, _PEAK * self.rate)
         self._allowance.take(cost, min(cost, mean[self.unit]), peak, now)
         ticket.is_probe = self._hold.is_over(now)
-        if not self._rivals.are_there:  # else the hold only tells how long the rate has grown
+        if not self._rivals.are_there:  # beside them the hold is but a clock of the rate's growth
             self._hold.sent(self._door.window_s, now)
         if ticket.is_probe:
             self._evidence.probe(self.unit, ticket)
