@@ -118,8 +118,55 @@ def test_a_bucket_that_runs_over_is_believed_to_be_small_until_more_of_it_is_see
         dimension.take(1.0, 10.0 * step)
         read(dimension, 99.0, sent=10.0 * step, now=10.0 * step, limit=600.0)
 
-    dimension.fill(130.0)
-    assert dimension.level > 100.0
+    assert dimension.capacity == 600.0
+
+
+def test_a_small_bucket_of_tokens_runs_over_too() -> None:
+    """Two thousand a second, of which the bucket holds eight hundred, as headers round it."""
+    dimension = known(INPUT, limit=120_000.0, remaining=0.0)
+    for step in range(1, 6):
+        dimension.take(500.0, 10.0 * step)
+        read(dimension, 0.0, sent=10.0 * step, now=10.0 * step, limit=120_000.0)
+
+    assert dimension.capacity == 500.0
+    assert dimension._foreign == 0.0
+
+
+def test_where_less_is_left_than_ever_others_take_the_difference() -> None:
+    dimension = known(REQUESTS, limit=600.0, remaining=7.0)
+    for step in range(1, 4):
+        dimension.take(1.0, 10.0 * step)
+        read(dimension, 2.0, sent=10.0 * step, now=10.0 * step, limit=600.0)
+
+    assert dimension._foreign > 0.0
+
+
+def test_refusals_of_a_bucket_that_runs_over_make_it_no_greater() -> None:
+    dimension = known(REQUESTS, limit=60.0, remaining=0.0)
+    dimension.take(1.0, 10.0)
+    read(dimension, 0.0, sent=10.0, now=10.0, limit=60.0)
+    for step in range(2, 6):
+        dimension.refused(an_attempt(10.0 * step), 0.0, since=0.0, now=10.0 * step)
+
+    assert dimension.capacity == 1.5
+
+
+def test_refusals_never_make_the_margin_greater_than_the_bucket() -> None:
+    dimension = known(REQUESTS, limit=1200.0, remaining=20.0)
+    for step in range(1, 60):
+        dimension.refused(an_attempt(10.0 * step), 0.0, since=0.0, now=10.0 * step)
+
+    assert dimension.margin < 20.0
+
+
+def test_headers_tell_how_small_the_bucket_of_a_stated_limit_is() -> None:
+    dimension = Dimension(REQUESTS)
+    dimension.state(60.0, burst_s=60.0)
+    for step in range(1, 4):
+        dimension.take(1.0, 10.0 * step)
+        read(dimension, 0.0, sent=10.0 * step, now=10.0 * step, limit=60.0)
+
+    assert dimension.capacity == 1.5
 
 
 def test_a_lower_limit_makes_what_was_seen_of_the_bucket_less() -> None:

@@ -92,6 +92,21 @@ def test_a_probe_that_leapt_beyond_the_estimate_doubts_what_was_let_in() -> None
     assert len(evidence.marks) == 1  # the newest: what was before it may mislead
 
 
+def test_a_trial_that_was_over_at_once_shows_nothing() -> None:
+    evidence = started(let_in=1.0, elapsed=3.5)
+    sent, before, found = 3.5, 1.0, Found(5.0, 0.0)
+    while found.rate < 5.5:
+        sent, before = sent + 20.0, before + 100.0
+        evidence.probe(REQUESTS, an_attempt(sent - 1.0, before - 5.0))
+        ticket = an_attempt(sent, before)
+        ticket.is_probe = True
+        found = refuse(evidence, ticket, belief(5.0, pace=1.5))
+        evidence.probe_ended()
+
+    assert found.window_s == pytest.approx(30.0 / found.rate)
+    assert not refuse(evidence, an_attempt(sent + 1.0, before + 6.0), belief(found.rate)).is_tiny
+
+
 def test_an_exact_time_to_wait_tells_what_was_left() -> None:
     evidence, ticket = Evidence(), an_attempt(1.0, 0.0, tokens=500.0)
 

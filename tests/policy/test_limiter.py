@@ -493,14 +493,43 @@ def test_a_small_bucket_that_runs_over_is_not_taken_for_other_clients(
     assert refused < 0.02 * admitted
 
 
-def test_attempts_that_are_spaced_never_come_closer() -> None:
-    """A bucket of one at ten a second: what was not sent while it was shut is lost."""
-    admitted, refused = use_bucket(
-        lambda now: 10.0, is_told=True, count_from=100.0, until=400.0, holds=1.0
+def share_bucket(rate: float, holds: float, *, leaves_at: float, until: float) -> list[int]:
+    """Two strangers on a SecondsBucket with headers, one of whom leaves.
+
+    Returns what was let in and refused while both were there, each one's, and then the first's.
+    """
+    server = SecondsBucket(seed=1, is_told=True, holds=holds)
+    clients = [a_limiter(), a_limiter()]
+    times = [0.0, 30.0]
+    counts = [0] * 6  # let in, refused: of the first, of the second, of the first alone
+    while min(times) < until:
+        who = 0 if times[0] <= times[1] else 1
+        if who == 1 and times[1] > leaves_at:
+            times[1] = math.inf
+            continue
+        wait = clients[who].wait_s(NEED, now=times[who])
+        if wait > 0.0:
+            times[who] += wait
+            continue
+        is_in, times[who] = server.answers(clients[who], times[who], rate)
+        if 100.0 < times[who] < leaves_at:
+            counts[2 * who + (not is_in)] += 1
+        elif times[who] > leaves_at + 100.0:
+            counts[4 + (not is_in)] += 1
+    return counts
+
+
+@pytest.mark.parametrize("rate, holds", [(10.0, 5.0), (20.0, 10.0)])
+def test_strangers_on_a_small_bucket_waste_little_and_who_stays_uses_it_whole(
+    rate: float, holds: float
+) -> None:
+    first, refused_first, second, refused_second, alone, _ = share_bucket(
+        rate, holds, leaves_at=400.0, until=700.0
     )
 
-    assert admitted > 0.75 * 10.0 * 300.0
-    assert refused < 0.04 * admitted
+    assert first + second > 0.85 * rate * 300.0
+    assert refused_first + refused_second < 0.1 * (first + second)
+    assert alone > 0.9 * rate * 200.0
 
 
 def test_a_bucket_of_one_that_is_refilled_faster_is_searched_by_spacing_again() -> None:
