@@ -142,13 +142,13 @@ def test_where_less_is_left_than_ever_others_take_the_difference() -> None:
 
 
 def test_refusals_of_a_bucket_that_runs_over_make_it_no_greater() -> None:
-    dimension = known(REQUESTS, limit=60.0, remaining=0.0)
-    dimension.take(1.0, 10.0)
-    read(dimension, 0.0, sent=10.0, now=10.0, limit=60.0)
+    dimension = known(INPUT, limit=120_000.0, remaining=0.0)
+    dimension.take(500.0, 10.0)
+    read(dimension, 0.0, sent=10.0, now=10.0, limit=120_000.0)
     for step in range(2, 6):
         dimension.refused(an_attempt(10.0 * step), 0.0, since=0.0, now=10.0 * step)
 
-    assert dimension.capacity == 1.5
+    assert dimension.capacity == 500.0
 
 
 def test_refusals_never_make_the_margin_greater_than_the_bucket() -> None:
