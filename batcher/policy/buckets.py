@@ -10,6 +10,7 @@ continuous refill. Constants: twenty-three simulated quotas, see tests/scenarios
 
 import math
 
+from batcher.policy.lapse import LONGEST_S, Lapse
 from batcher.policy.ticket import OUTPUT, REQUESTS, Ticket
 from batcher.records import Quota
 
@@ -35,6 +36,8 @@ _HELD_S = 0.5  # of refill, where clients who share a bucket by agreement hold i
 _HELD_SHARE = 0.5  # ... or this much of it, if that is less ...
 _SLOWEST, _FASTEST = 0.5, 2.0  # ... by sending slower or faster than their part
 _UPRIGHT = 0.9  # else both would lean ever farther the same way
+_WINDOW_PEAK = 2.0  # times the rate at which what a window holds is spent
+_WINDOW_DIP_S = 0.02  # a sender woken late may catch up by this much
 _EVENING = 0.3  # how much of a difference in parts is made up for, each second
 
 
@@ -59,6 +62,7 @@ class Dimension:
         "_is_capped",
         "_is_overflowing",
         "_known_at",
+        "_lapse",
         "_lean",
         "_limit",
         "_most",
@@ -102,6 +106,12 @@ class Dimension:
         self._lean = 1.0  # what it takes to get an equal part, as a factor of the pace
         self._told_at = -math.inf
         self._refused_at = -math.inf
+        self._lapse: Lapse | None = None  # of a limit that may be a short window's
+
+    @property
+    def is_window(self) -> bool:
+        """Whether the server counts what was sent in a window, of less than a minute."""
+        return self._lapse is not None and self._lapse.is_window
 
     def state(self, per_minute: float, *, burst_s: float) -> None:
         """Take a limit from the settings: never exceeded, whatever the server allows."""
@@ -148,6 +158,9 @@ class Dimension:
         """Seconds until `cost` may be taken; what exceeds the bucket waits for a full one."""
         if now > self._at:
             self.fill(now)
+        lapse = self._lapse
+        if lapse is not None and lapse.is_window:
+            return max(lapse.wait_s(self._users, now), self._next_at - now)
         level = self.level
         is_contended = self._users > 1 or now < self._contended_until
         if not is_contended and level >= cost + self.margin and now >= self._next_at:
@@ -168,7 +181,13 @@ class Dimension:
         """Set `cost` aside."""
         if now > self._at:
             self.fill(now)
-        if self._users > 1:
+        lapse = self._lapse
+        if lapse is not None:
+            lapse.sent(now)
+        if lapse is not None and lapse.is_window:
+            due = max(self._next_at, now - _WINDOW_DIP_S)
+            self._next_at = due + cost / (_WINDOW_PEAK * self.rate)
+        elif self._users > 1:
             held = min(_HELD_S * self.rate, _HELD_SHARE * min(self.capacity, self._seen))
             fullness = self.level / held
             fullness = min(_FASTEST, max(_SLOWEST, fullness))
@@ -220,6 +239,10 @@ class Dimension:
             self._resize(had, resets)
         if now > self._at:
             self.fill(now)
+        if self.index == REQUESTS:
+            self._follow(quota.remaining, ticket)
+            if self.is_window:
+                return
         seen = left + self.rate * age - since
         off = self.level - (seen if seen < self._full else self._full)
         if off > self._tolerance and had >= self._top and self._is_tiny(self._seen):
@@ -232,6 +255,18 @@ class Dimension:
             and (quota.remaining > 0.0 or self.index == REQUESTS)  # nought may be any debt
         ):
             self._correct(off + self._tolerance, ticket, age, now)
+
+    def _follow(self, left: float, ticket: Ticket) -> None:
+        """See whether the limit is a short window's."""
+        holds, lapse = self._seen - self._rounded_off, self._lapse
+        if lapse is None:
+            if holds < LONGEST_S * self.rate:
+                self._lapse = Lapse(holds, self.rate)
+            return
+        lapse.limit(holds, self.rate)
+        if ticket.is_refused:
+            lapse.returned(ticket.sent)
+        lapse.read(left, ticket.sent)
 
     def _renew(self, quota: Quota, ticket: Ticket, had: float, since: float, now: float) -> bool:
         """Take another limit; returns whether there is a level to be corrected."""
@@ -335,6 +370,8 @@ class Dimension:
         if ticket.sent > self._refused_at:
             self._refused_at = now
             self._care *= 1.25
+            if self._lapse is not None and self._lapse.is_window:
+                self._lapse.crowded()
             if cost >= self.capacity and not self._is_overflowing:
                 self.capacity = min(self._most, 1.25 * self.capacity)  # it was not full
             self._size_up()
@@ -343,11 +380,15 @@ class Dimension:
         """Whether the bucket cannot hold a reserve beside `cost`: only pacing helps then."""
         if self.index != REQUESTS:
             return False  # each takes another amount
+        if self.is_window:
+            return False
         is_never_full = cost + self._base_margin() > max(cost, self._seen)
         return is_never_full or self.is_rounded_away(cost)
 
     def is_rounded_away(self, cost: float) -> bool:
         """Whether headers in whole requests tell next to nothing of so small a bucket."""
+        if self.is_window:
+            return False
         return self.index == REQUESTS and self.capacity < _FEW * cost
 
     def emptied(self, level: float, now: float) -> None:

@@ -28,6 +28,7 @@ _BELOW = 0.97  # of half-way between what was let in and what was tried ...
 _MOST_LEAP = 1.5  # ... or no more than this of it
 _TRIAL = 30.0  # attempts a trial is held for
 _STEADILY_S = 2.5
+_ECHO_S = 0.2  # after a refusal another one says little, once
 _TINY = 2.0
 _TINY_DEPTH = 1.5  # attempts; a limit that fell may leave no more of a second's bucket
 _PLAUSIBLE_S = 0.3  # a bucket that seems to hold less was not full at the start
@@ -99,6 +100,7 @@ class Evidence:
         "_overflow",
         "_probe",
         "_proven_burst",
+        "_was_echo",
         "agreeing",
         "depth",
         "fit",
@@ -121,6 +123,7 @@ class Evidence:
         self._probe: tuple[float, float] | None = None  # when the present one began, with total
         self._proven_burst = 0.0
         self._overflow = Overflow()
+        self._was_echo = False  # the refusal before came right after another, and was let pass
 
     # -- what was sent
 
@@ -214,6 +217,12 @@ class Evidence:
         is_less = unit == INPUT and not is_deep and self._refuses_steadily(ticket)
         bounds = marks.bounds(ticket, refusal, unit=unit, mean=mean, was=was)
         low, high, best, window_s, keep, newest = bounds
+        is_echo = newest is not None and newest[1] < _ECHO_S and self.is_proven
+        if is_echo and unit == REQUESTS and not self._was_echo:
+            # A window that is used up stays shut for a moment, a lump of another client's passes.
+            self._was_echo = True
+            return Found(was, 0.0)
+        self._was_echo = False
         self.agreeing = keep
         if newest is not None:
             self.units.passed(*newest)

@@ -62,6 +62,18 @@ def test_refusals_that_contradict_one_another_are_of_another_quota() -> None:
     assert found.window_s == pytest.approx(20.0)
 
 
+def test_a_refusal_right_after_another_is_let_pass_once() -> None:
+    """A window that is used up stays shut for a moment; a rate that fell is refused again."""
+    evidence = started(let_in=60.0, elapsed=2.0)
+    refuse(evidence, an_attempt(12.0, 160.0), belief(8.0))
+
+    found = refuse(evidence, an_attempt(12.15, 160.0), belief(10.0))
+    assert found == Found(10.0, 0.0)
+
+    found = refuse(evidence, an_attempt(12.3, 161.0), belief(10.0))
+    assert found.rate < 9.0
+
+
 def test_a_start_that_let_in_no_more_than_the_rate_shows_a_bucket_of_one() -> None:
     evidence = started(let_in=1.0, elapsed=0.1)
     ticket = an_attempt(10.1, 51.0)

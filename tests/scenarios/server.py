@@ -122,7 +122,11 @@ class _Bucket:
     taken: deque[tuple[float, float]] = field(default_factory=deque)
 
     def scale(self, factor: float) -> None:
+        more = self.burst * factor - self.capacity
         self.rate, self.capacity = self.base * factor, self.burst * factor
+        if self.window == "sliding":
+            self.level += more  # what was taken stays taken until it is forgotten
+        self.level = min(self.level, self.capacity)
 
     def refill(self, now: float) -> None:
         if now > self.at:
@@ -195,7 +199,6 @@ class Server:
         self._refill()
         for bucket in self.buckets:
             bucket.scale(factor)
-            bucket.level = min(bucket.level, bucket.capacity)
 
     def _refill(self) -> None:
         for bucket in self.buckets:
