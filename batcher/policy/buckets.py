@@ -31,6 +31,9 @@ _SHARE_S = 7.0  # contended: seconds of refill that are spread over, so that eve
 # same level and takes the same share ...
 _SHARE_OF_BUCKET = 0.5  # ... or of what fills so much of the bucket, if that is less ...
 _SHARE_OF_SMALL = 3.0  # ... or more than it holds, where headers are too coarse to go by
+_SHARE_LATE = 3.0  # ... and at least so many times as long as answers take ...
+_SHARE_AT_FULL = 2.0  # ... but so that a full bucket is spent at its rate
+_LATE_GAIN = 0.05
 _CONTENDED_S = 20.0
 _HELD_S = 0.5  # of refill, where clients who share a bucket by agreement hold its level ...
 _HELD_SHARE = 0.5  # ... or this much of it, if that is less ...
@@ -63,6 +66,7 @@ class Dimension:
         "_is_overflowing",
         "_known_at",
         "_lapse",
+        "_late_s",
         "_lean",
         "_limit",
         "_most",
@@ -94,6 +98,7 @@ class Dimension:
         self._at = 0.0
         self._known_at = 0.0
         self._foreign = 0.0
+        self._late_s = 0.0  # age of a header, averaged
         self._contended_until = -math.inf
         self._next_at = -math.inf
         self._seen = 0.0  # most there ever was, as headers tell
@@ -230,6 +235,7 @@ class Dimension:
         left = quota.remaining + self._rounded_off
         had = left + ticket.cost[self.index]
         age = now - ticket.sent
+        self._late_s += _LATE_GAIN * (age - self._late_s)
         if quota.limit != self._limit and not self._renew(quota, ticket, had, since, now):
             return
         resets = quota.resets_in_s
@@ -371,7 +377,7 @@ class Dimension:
             self._refused_at = now
             self._care *= 1.25
             if self._lapse is not None and self._lapse.is_window:
-                self._lapse.crowded()
+                self._lapse.refused(ticket.sent)
             if cost >= self.capacity and not self._is_overflowing:
                 self.capacity = min(self._most, 1.25 * self.capacity)  # it was not full
             self._size_up()
@@ -398,7 +404,10 @@ class Dimension:
 
     def _share_s(self) -> float:
         share = _SHARE_OF_SMALL if self._is_overflowing else _SHARE_OF_BUCKET
-        return min(_SHARE_S, share * self.capacity / self.rate)
+        fills_s = self.capacity / self.rate
+        # Headers tell how it was when an attempt was sent: faster than that it would swing.
+        slowly_s = min(_SHARE_LATE * self._late_s, _SHARE_AT_FULL * fills_s)
+        return min(_SHARE_S, max(share * fills_s, slowly_s))
 
     def _size_up(self) -> None:
         self._most = self.rate * MINUTE_S

@@ -19,7 +19,7 @@ _FEWEST = 4.0  # requests in a window; fewer are spaced instead
 _GRAIN = 0.01  # of a window's length: how finely sending is remembered
 _KEPT = 4.0  # lengths for which it is: answers take their time
 _GAIN = 0.04
-_ENOUGH = 25  # headers
+_ENOUGH = 25  # headers, to begin with
 _SLIP = 1.5  # requests a header may be off by, for rounding and jitter on the way ...
 _SLIP_SHARE = 0.03  # ... and of what the window holds
 _LEFT = 2.0  # times that, until a window is none any more
@@ -29,6 +29,8 @@ _RETURN = 0.3  # of a window, all at once: no refill
 _JITTER = 2.0  # requests, by which it may seem to be
 _RETURNS = 1.2  # so many of late ...
 _LATE = 10.0  # ... which is so many lengths
+_OURS = 0.8  # of what a window held when it refused
+_MORE_PATIENCE = 4
 _SLACK_S = 0.015  # requests draw together on the way
 _SLACK_STEP_S = 0.02
 _SLACK_SHARE = 0.25  # of a length, at most
@@ -55,6 +57,7 @@ class Lapse:
         "_log",
         "_mean",
         "_off",
+        "_patience",
         "_rate",
         "_returns",
         "_seen",
@@ -76,7 +79,7 @@ class Lapse:
         self._at = 0.0
         self._bucket = holds
         self._seen = (-math.inf, 0.0, 0.0)  # the newest header: when sent, left, sent by then
-        self._count = 0
+        self._count, self._patience = 0, _ENOUGH  # headers
         self._wrong = 0.0  # by how much a bucket is, averaged ...
         self._off = 0.0  # ... a sliding window ...
         self._above = 0.0  # ... and the same where less was left than it should have
@@ -117,8 +120,15 @@ class Lapse:
             return 0.0
         return max(0.0, times[-holds] + self._length_s + self._slack_s - now)
 
-    def crowded(self) -> None:
-        """Requests were refused although there should have been room: keep more distance."""
+    def refused(self, sent: float) -> None:
+        """One that was sent then met no room where there should have been some, once a cluster."""
+        before = bisect_right(self._times, sent - self._length_s)
+        within = bisect_right(self._times, sent) - before
+        if within < _OURS * self._holds:
+            self.is_window = False  # others fill it too
+            self._patience *= _MORE_PATIENCE
+            self._count = 0
+            return
         most = _SLACK_SHARE * self._length_s
         self._slack_s = max(self._slack_s, min(most, self._slack_s + _SLACK_STEP_S))
 
@@ -155,7 +165,7 @@ class Lapse:
         self._spread += _GAIN * (abs(left - self._mean) - self._spread)
         self._slack_s += _EASE * (_SLACK_S - self._slack_s)
         self._count += 1
-        if self._count >= _ENOUGH:
+        if self._count >= self._patience:
             self._judge()
 
     def _look_back(self, left: float, sent: float, by_then: float) -> None:

@@ -210,3 +210,15 @@ def test_waiting_as_told_never_overdraws_a_full_bucket(costs: list[float], limit
         dimension.take(cost, now)
         level -= cost
         assert level >= -1e-6 * limit
+
+
+@pytest.mark.parametrize("late_s", [0.1, 1.0])
+def test_the_later_headers_come_the_slower_a_shared_bucket_is_taken_from(late_s: float) -> None:
+    """Faster than news of it comes, clients who all see the same level would overshoot it."""
+    dimension = known(REQUESTS, limit=3000.0, remaining=50.0)
+    for step in range(1, 100):
+        now = 0.1 * step
+        read(dimension, 50.0, sent=now - late_s, now=now, limit=3000.0, resets_in_s=0.0)
+    fast, slow = 0.5 * dimension.capacity / 50.0, 2.0 * dimension.capacity / 50.0
+
+    assert dimension._share_s() == pytest.approx(min(slow, max(fast, 3.0 * late_s)), rel=0.02)

@@ -141,12 +141,27 @@ def test_refusals_keep_requests_farther_apart_to_some_length() -> None:
     for step in range(10):
         lapse.sent(0.01 * step)
     near = lapse.wait_s(1, 0.1)
-    lapse.crowded()
+    lapse.refused(0.09)
     assert lapse.wait_s(1, 0.1) > near
 
     for _ in range(100):
-        lapse.crowded()
+        lapse.refused(0.09)
     assert lapse.wait_s(1, 0.1) < 0.9 + 0.3
+
+
+def test_a_refusal_when_few_were_sent_ends_the_window_and_it_takes_longer_to_be_found_again() -> (
+    None
+):
+    lapse, _ = drive(Sliding(), seconds=12.0)
+    lapse.refused(30.0)
+    assert not lapse.is_window
+
+    now = 30.0
+    for step in range(60):
+        now += 0.01
+        lapse.sent(now)
+        lapse.read(HOLDS - step - 1.0, now)
+    assert not lapse.is_window
 
 
 def test_windows_keep_their_length_when_the_limit_changes() -> None:
