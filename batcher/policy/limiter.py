@@ -317,6 +317,7 @@ class Limiter:
             ticket,
             admitted=self._admitted,
             mean=[max(_LEAST, mean) for mean in self._estimate.mean],
+            is_answered=self._estimate.output > 0.0,
             per_s=self._per_s(now),
             retry_after_s=_sane(feedback.retry_after_s),
             now=now,

@@ -215,6 +215,7 @@ class Tracker:
         *,
         admitted: Sequence[float],
         mean: Sequence[float],
+        is_answered: bool,
         per_s: float,
         retry_after_s: float | None,
         now: float,
@@ -225,6 +226,7 @@ class Tracker:
             ticket: The refused attempt.
             admitted: Everything admitted up to now.
             mean: Mean amounts of an attempt, output as really used.
+            is_answered: The mean output is that of answers, not a guess.
             per_s: Requests a second sent of late.
             retry_after_s: What the server asked for.
             now: Monotonic seconds.
@@ -241,7 +243,7 @@ class Tracker:
         refusal = evidence.mark(ticket, was_unit, self.rate, retry_after_s, is_alone=is_alone)
         evidence.fit = None
         evidence.units.refused(ticket.cost[INPUT] / max(1e-9, mean[INPUT]))
-        self._choose_unit(mean)
+        self._choose_unit(mean, is_answered=is_answered)
         window_s = 0.0
         if not self.is_on:
             self.is_on = True
@@ -432,8 +434,9 @@ class Tracker:
         pause_s = self._allowance.pause(until, now)
         self._hold.resume(until + pause_s / (_PEAK - 1.0))
 
-    def _choose_unit(self, mean: Sequence[float]) -> None:
-        best = self._evidence.units.likeliest(self.unit, mean, is_first=not self.is_on)
+    def _choose_unit(self, mean: Sequence[float], *, is_answered: bool) -> None:
+        units = self._evidence.units
+        best = units.likeliest(self.unit, mean, is_first=not self.is_on, is_answered=is_answered)
         if best == self.unit:
             return
         self.rate *= mean[best] / max(1e-9, mean[self.unit])

@@ -56,13 +56,16 @@ class Unit:
             said *= min(1.0, amounts[REQUESTS] / _TELLING_REQUESTS)
             self._evidence[unit] = _FADING * self._evidence[unit] + said
 
-    def likeliest(self, present: int, mean: Sequence[float], *, is_first: bool) -> int:
+    def likeliest(
+        self, present: int, mean: Sequence[float], *, is_first: bool, is_answered: bool
+    ) -> int:
         """The unit to believe in.
 
         Args:
             present: The one believed in until now.
             mean: Mean amounts of an attempt.
             is_first: Nothing speaks for the present one yet.
+            is_answered: There were answers; before, nobody knows how long they are.
         """
         if self.is_pinned:
             return present
@@ -70,7 +73,8 @@ class Unit:
             _PRIOR_WEIGHT * math.log(max(1e-9, mean[unit]) / _PRIOR[unit]) + self._evidence[unit]
             for unit in _CHOICE
         ]
-        best = max(_CHOICE, key=scores.__getitem__)
+        choice = _CHOICE if is_answered else _CHOICE[:OUTPUT]
+        best = max(choice, key=scores.__getitem__)
         if best == present or is_first:
             return best
         sure = _SURE if present == REQUESTS else _SURER
