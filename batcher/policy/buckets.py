@@ -39,6 +39,7 @@ _HELD_S = 0.5  # of refill, where clients who share a bucket by agreement hold i
 _HELD_SHARE = 0.5  # ... or this much of it, if that is less ...
 _SLOWEST, _FASTEST = 0.5, 2.0  # ... by sending slower or faster than their part
 _UPRIGHT = 0.9  # else both would lean ever farther the same way
+_LEAST_HELD = 0.1  # of a request, where a limit is less than one a minute
 _WINDOW_PEAK = 2.0  # times the rate at which what a window holds is spent
 _WINDOW_DIP_S = 0.02  # a sender woken late may catch up by this much
 _EVENING = 0.3  # how much of a difference in parts is made up for, each second
@@ -264,10 +265,12 @@ class Dimension:
 
     def _follow(self, left: float, ticket: Ticket) -> None:
         """See whether the limit is a short window's."""
-        holds, lapse = self._seen - self._rounded_off, self._lapse
+        holds, lapse = max(_LEAST_HELD, self._seen - self._rounded_off), self._lapse
+        if holds >= LONGEST_S * self.rate:
+            self._lapse = None
+            return
         if lapse is None:
-            if holds < LONGEST_S * self.rate:
-                self._lapse = Lapse(holds, self.rate)
+            self._lapse = Lapse(holds, self.rate)
             return
         lapse.limit(holds, self.rate)
         if ticket.is_refused:

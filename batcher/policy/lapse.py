@@ -17,7 +17,7 @@ from collections import deque
 LONGEST_S = 15.0  # longer windows do well as buckets, whose first burst is worth having
 _FEWEST = 4.0  # requests in a window; fewer are spaced instead
 _GRAIN = 0.01  # of a window's length: how finely sending is remembered
-_KEPT = 4.0  # lengths for which it is: answers take their time
+_KEPT_S = 40.0  # more than a window's length, for which it is: answers take their time
 _GAIN = 0.04
 _ENOUGH = 25  # headers, to begin with
 _SLIP = 1.5  # requests a header may be off by, for rounding and jitter on the way ...
@@ -74,7 +74,7 @@ class Lapse:
         self._holds, self._rate = holds, rate
         self._slack_s = _SLACK_S
         self._sent = 0.0
-        self._times: deque[float] = deque()  # of as many requests as the window holds
+        self._times: deque[float] = deque()  # when requests went
         self._log: deque[list[float]] = deque()  # when, sent by then, level of a bucket
         self._at = 0.0
         self._bucket = holds
@@ -105,11 +105,12 @@ class Lapse:
         self._sent += 1.0
         times, log, length_s = self._times, self._log, self._length_s
         times.append(now)
-        while len(times) > self._holds:
+        since = now - length_s - _KEPT_S
+        while times[0] < since:
             times.popleft()
         if not log or now - log[-1][0] >= _GRAIN * length_s:
             log.append([now, self._sent, self._bucket])
-            while log[0][0] < now - _KEPT * length_s:
+            while log[0][0] < since:
                 log.popleft()
 
     def wait_s(self, users: int, now: float) -> float:

@@ -1,5 +1,7 @@
 """What is left of a quota whose limit is known."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -222,3 +224,15 @@ def test_the_later_headers_come_the_slower_a_shared_bucket_is_taken_from(late_s:
     fast, slow = 0.5 * dimension.capacity / 50.0, 2.0 * dimension.capacity / 50.0
 
     assert dimension._share_s() == pytest.approx(min(slow, max(fast, 3.0 * late_s)), rel=0.02)
+
+
+@pytest.mark.parametrize("limit", [0.1, 0.3, 0.5, 1.0])
+def test_a_limit_of_less_than_one_a_minute_is_followed(limit: float) -> None:
+    dimension = known(REQUESTS, limit=limit, remaining=0.0)
+    for step in range(1, 5):
+        now = 1000.0 * step
+        assert math.isfinite(dimension.wait_s(1.0, now))
+        dimension.take(1.0, now)
+        read(dimension, 0.0, sent=now, now=now, limit=limit)
+
+    assert dimension.rate == pytest.approx(limit / 60.0)

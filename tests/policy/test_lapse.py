@@ -178,3 +178,18 @@ def test_a_minute_is_no_short_window() -> None:
         lapse.read(600.0 - step, 0.05 * step)
 
     assert not lapse.is_window
+
+
+def test_what_is_remembered_is_bounded_by_time() -> None:
+    lapse = Lapse(1e12, 1e12)
+    for step in range(100_000):
+        lapse.sent(0.01 * step)
+
+    assert len(lapse._times) < 5000
+    assert len(lapse._log) < 5000
+
+
+def test_a_window_is_recognized_though_answers_take_much_longer() -> None:
+    lapse, _ = drive(Sliding(), seconds=120.0, late_s=30.0)
+
+    assert lapse.is_window
