@@ -34,6 +34,7 @@ _SHARE_OF_SMALL = 3.0  # ... or more than it holds, where headers are too coarse
 _SHARE_LATE = 3.0  # ... and at least so many times as long as answers take ...
 _SHARE_AT_FULL = 2.0  # ... but so that a full bucket is spent at its rate
 _LATE_GAIN = 0.05
+_NOBODY = 0.85  # of what was ever seen is left all the time: nobody else is there after all
 _CONTENDED_S = 20.0
 _HELD_S = 0.5  # of refill, where clients who share a bucket by agreement hold its level ...
 _HELD_SHARE = 0.5  # ... or this much of it, if that is less ...
@@ -63,6 +64,7 @@ class Dimension:
         "_contended_until",
         "_foreign",
         "_full",
+        "_fullness",
         "_is_capped",
         "_is_overflowing",
         "_known_at",
@@ -100,6 +102,7 @@ class Dimension:
         self._known_at = 0.0
         self._foreign = 0.0
         self._late_s = 0.0  # age of a header, averaged
+        self._fullness = 0.0  # of what was ever seen, as headers tell, averaged
         self._contended_until = -math.inf
         self._next_at = -math.inf
         self._seen = 0.0  # most there ever was, as headers tell
@@ -202,7 +205,8 @@ class Dimension:
         elif now < self._contended_until:
             # Pace by the level, which all clients of the quota see alike: fair by construction.
             pace = 2.0 * max(0.0, self.level - 0.3 * self._base_margin()) / self._share_s()
-            pace = min(4.0 * self.rate, max(pace, 0.05 * self.rate))
+            least = 1.0 if self._fullness > _NOBODY else 0.05
+            pace = min(4.0 * self.rate, max(pace, least * self.rate))
             self._next_at = max(self._next_at, now - 0.2) + cost / pace
         level = self.level  # what is more than a full bucket is the margin's room, not saved
         self.level = (level if level < self.capacity else self.capacity) - cost
@@ -247,6 +251,7 @@ class Dimension:
         if now > self._at:
             self.fill(now)
         if self.index == REQUESTS:
+            self._fullness += _LATE_GAIN * (min(1.0, had / max(1.0, self._seen)) - self._fullness)
             self._follow(quota.remaining, ticket)
             if self.is_window:
                 return

@@ -34,6 +34,8 @@ _MORE_PATIENCE = 4
 _SLACK_S = 0.015  # requests draw together on the way
 _SLACK_STEP_S = 0.02
 _SLACK_SHARE = 0.25  # of a length, at most
+_SLACK_STEPS = 2  # so much is due to the way; then it holds a request less than was thought ...
+_MOST_LESS = 2.0  # ... or two: some servers tell what was left before, and round it up
 _EASE = 1e-4  # of it is gone with each header
 
 
@@ -54,6 +56,7 @@ class Lapse:
         "_bucket",
         "_count",
         "_holds",
+        "_less",
         "_log",
         "_mean",
         "_off",
@@ -73,6 +76,7 @@ class Lapse:
         self.is_window = False
         self._holds, self._rate = holds, rate
         self._slack_s = _SLACK_S
+        self._less = 0.0
         self._sent = 0.0
         self._times: deque[float] = deque()  # when requests went
         self._log: deque[list[float]] = deque()  # when, sent by then, level of a bucket
@@ -115,7 +119,7 @@ class Lapse:
 
     def wait_s(self, users: int, now: float) -> float:
         """Seconds until a window has room for another request, as one of so many users."""
-        holds = max(1, int(self._holds) // users)
+        holds = max(1, int(self._holds - self._less) // users)
         times = self._times
         if len(times) < holds:
             return 0.0
@@ -129,6 +133,12 @@ class Lapse:
             self.is_window = False  # others fill it too
             self._patience *= _MORE_PATIENCE
             self._count = 0
+            return
+        if self._slack_s > _SLACK_S + (_SLACK_STEPS - 0.5) * _SLACK_STEP_S and (
+            self._less < _MOST_LESS
+        ):
+            self._less += 1.0
+            self._slack_s = _SLACK_S
             return
         most = _SLACK_SHARE * self._length_s
         self._slack_s = max(self._slack_s, min(most, self._slack_s + _SLACK_STEP_S))

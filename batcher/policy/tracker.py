@@ -31,7 +31,8 @@ _SPARE_OF_SIZES = 1.5  # one that is bigger than thought
 _LEAST_SPARE = 0.5
 _SPARE_SHARE = 0.1  # of what the bucket holds, where that is less
 _SAVED_SHARE = 0.8  # of a known depth that a pause is taken to fill
-_NO_BUCKET = 3.0  # times as long as a bucket needs for an attempt
+_NO_BUCKET = 3.0  # times as long as a bucket needs for an attempt ...
+_BRIEF_S = 2.0  # ... but no longer than this: a limit that fell takes its time
 _SLOWEST_S = 60.0  # an attempt a minute, at least
 
 
@@ -377,7 +378,8 @@ class Tracker:
             cost += max(0.0, self._allowance.biggest - self._evidence.depth.seconds * self.rate)
         rounded = retry_after_s == int(retry_after_s)
         least = retry_after_s - 1.0 if rounded else retry_after_s
-        if self._evidence.is_proven and least * self.rate > _NO_BUCKET * cost:
+        is_brief = least < _BRIEF_S and self._evidence.is_proven
+        if is_brief and least * self.rate > _NO_BUCKET * cost:
             return  # a bucket that let in so much would not take so long: a window that is used up
         if least > 0.0 and least < 60.0 and cost > 0.0:
             self.rate = min(self.rate, 1.05 * cost / least)

@@ -1,6 +1,7 @@
 """What is left of a quota whose limit is known."""
 
 import math
+from collections import deque
 
 import pytest
 from hypothesis import given
@@ -236,3 +237,63 @@ def test_a_limit_of_less_than_one_a_minute_is_followed(limit: float) -> None:
         read(dimension, 0.0, sent=now, now=now, limit=limit)
 
     assert dimension.rate == pytest.approx(limit / 60.0)
+
+
+@pytest.mark.parametrize(("remaining", "pace"), [(48.0, 50.0), (20.0, 25.0)])
+def test_where_nearly_all_is_left_all_the_time_nobody_is_shared_with(
+    remaining: float, pace: float
+) -> None:
+    dimension = known(REQUESTS, limit=3000.0, remaining=50.0)
+    for step in range(1, 200):
+        now = 0.1 * step
+        read(dimension, remaining, sent=now - 1.0, now=now, limit=3000.0)
+    now = 20.0
+    dimension._contended_until, dimension.level = math.inf, 20.0
+    dimension.take(1.0, now)
+    gap_s = dimension._next_at - (now - 0.2)
+
+    assert (gap_s <= 1.0 / 50.0) == (pace == 50.0)
+
+
+def in_a_window(seconds: float) -> tuple[Dimension, list[float]]:
+    """Ten a second by a sliding window; answers take 0.3 s. Also returns when requests went."""
+    dimension = Dimension(REQUESTS)
+    sent: list[float] = []
+    headers: deque[tuple[float, float]] = deque()
+    for step in range(int(seconds / 0.02)):
+        now = 0.02 * step
+        while headers and headers[0][0] <= now - 0.3:
+            at, left = headers.popleft()
+            read(dimension, left, sent=at, now=now, limit=600.0)
+        wants = dimension.is_window or now % 2.0 < 1.0
+        if not wants or (dimension.rate and dimension.wait_s(1.0, now) > 0.0):
+            continue
+        within = sum(at > now - 1.0 for at in sent[-10:])
+        if within < 10:
+            dimension.take(1.0, now)
+            sent.append(now)
+            headers.append((now, 9.0 - within))
+        else:
+            assert not dimension.is_window
+    return dimension, sent
+
+
+def test_a_short_window_is_kept_to_and_used() -> None:
+    dimension, sent = in_a_window(60.0)
+
+    assert dimension.is_window
+    assert not dimension.is_shallow(1.0)
+    assert sum(at > 30.0 for at in sent) > 0.9 * 300.0
+
+
+def test_a_window_that_refuses_is_given_more_time_and_given_up_where_others_fill_it() -> None:
+    dimension, sent = in_a_window(60.0)
+    wait_s = dimension.wait_s(1.0, sent[-1])
+    ticket = an_attempt(sent[-1])
+    dimension.refused(ticket, 0.0, since=0.0, now=sent[-1] + 0.1)
+    assert dimension.is_window
+    assert dimension.wait_s(1.0, sent[-1]) == pytest.approx(wait_s + 0.02, abs=1e-3)
+
+    dimension.take(1.0, 100.0)
+    dimension.refused(an_attempt(100.0), 0.0, since=0.0, now=100.1)
+    assert not dimension.is_window

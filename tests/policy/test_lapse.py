@@ -193,3 +193,29 @@ def test_a_window_is_recognized_though_answers_take_much_longer() -> None:
     lapse, _ = drive(Sliding(), seconds=120.0, late_s=30.0)
 
     assert lapse.is_window
+
+
+def test_a_window_that_goes_on_refusing_holds_a_request_or_two_less_than_was_told() -> None:
+    """Some servers tell what was left before the request, or round it up."""
+    lapse = Lapse(10.0, 10.0)
+    for step in range(8):
+        lapse.sent(0.01 * step)
+    assert lapse.wait_s(1, 0.1) == 0.0
+
+    for _ in range(20):
+        lapse.refused(0.07)
+
+    assert lapse.wait_s(1, 0.1) > 0.8
+
+
+def test_a_refusal_heard_of_late_counts_what_was_sent_before_it() -> None:
+    lapse, _ = drive(Sliding(), seconds=12.0)
+    now = 20.0
+    for step in range(int(HOLDS)):
+        lapse.sent(now + 0.01 * step)
+    refused_at = now + 0.01 * HOLDS
+    for step in range(int(HOLDS)):
+        lapse.sent(now + 3.0 + 0.01 * step)
+    lapse.refused(refused_at)
+
+    assert lapse.is_window
