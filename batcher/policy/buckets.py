@@ -10,6 +10,7 @@ continuous refill. Constants: twenty-three simulated quotas, see tests/scenarios
 
 import math
 
+from batcher.policy.company import Company
 from batcher.policy.lapse import LONGEST_S, Lapse
 from batcher.policy.ticket import OUTPUT, REQUESTS, Ticket
 from batcher.records import Quota
@@ -27,23 +28,9 @@ _FEW = 4.0  # attempts a bucket holds, of which headers in whole requests tell l
 _ONE = 2.0  # requests: a bucket of one is told as one and a half
 _COARSE = 4.0  # times what headers may be off by: of less they tell next to nothing
 _TINY_S = 0.8  # of refill; what holds no more has no room for a margin
-_SHARE_S = 7.0  # contended: seconds of refill that are spread over, so that every client sees the
-# same level and takes the same share ...
-_SHARE_OF_BUCKET = 0.5  # ... or of what fills so much of the bucket, if that is less ...
-_SHARE_OF_SMALL = 3.0  # ... or more than it holds, where headers are too coarse to go by
-_SHARE_LATE = 3.0  # ... and at least so many times as long as answers take ...
-_SHARE_AT_FULL = 2.0  # ... but so that a full bucket is spent at its rate
-_LATE_GAIN = 0.05
-_NOBODY = 0.85  # of what was ever seen is left all the time: nobody else is there after all
-_CONTENDED_S = 20.0
-_HELD_S = 0.5  # of refill, where clients who share a bucket by agreement hold its level ...
-_HELD_SHARE = 0.5  # ... or this much of it, if that is less ...
-_SLOWEST, _FASTEST = 0.5, 2.0  # ... by sending slower or faster than their part
-_UPRIGHT = 0.9  # else both would lean ever farther the same way
 _LEAST_HELD = 0.1  # of a request, where a limit is less than one a minute
 _WINDOW_PEAK = 2.0  # times the rate at which what a window holds is spent
 _WINDOW_DIP_S = 0.02  # a sender woken late may catch up by this much
-_EVENING = 0.3  # how much of a difference in parts is made up for, each second
 
 
 class Dimension:
@@ -61,16 +48,13 @@ class Dimension:
         "_at",
         "_care",
         "_ceiling",
-        "_contended_until",
+        "_company",
         "_foreign",
         "_full",
-        "_fullness",
         "_is_capped",
         "_is_overflowing",
         "_known_at",
         "_lapse",
-        "_late_s",
-        "_lean",
         "_limit",
         "_most",
         "_next_at",
@@ -80,7 +64,6 @@ class Dimension:
         "_seen",
         "_told_at",
         "_tolerance",
-        "_users",
         "capacity",
         "credits_late",
         "index",
@@ -101,9 +84,6 @@ class Dimension:
         self._at = 0.0
         self._known_at = 0.0
         self._foreign = 0.0
-        self._late_s = 0.0  # age of a header, averaged
-        self._fullness = 0.0  # of what was ever seen, as headers tell, averaged
-        self._contended_until = -math.inf
         self._next_at = -math.inf
         self._seen = 0.0  # most there ever was, as headers tell
         self._care = 1.0  # grows with refusals, and the margin with it
@@ -111,8 +91,7 @@ class Dimension:
         self._limit = 0.0  # as headers give it
         self._is_capped = False
         self._is_overflowing = False  # it seems to hold no more than was seen, which is little
-        self._users = 1
-        self._lean = 1.0  # what it takes to get an equal part, as a factor of the pace
+        self._company = Company()
         self._told_at = -math.inf
         self._refused_at = -math.inf
         self._lapse: Lapse | None = None  # of a limit that may be a short window's
@@ -156,8 +135,9 @@ class Dimension:
         if elapsed == math.inf:
             return
         foreign = self._foreign
-        if self._users > 1:
-            foreign = max(foreign, self.rate * (1.0 - 1.0 / self._users))
+        users = self._company.users
+        if users > 1:
+            foreign = max(foreign, self.rate * (1.0 - 1.0 / users))
         level = self.level + (self.rate - foreign) * elapsed
         self.level = level if level < self._full else self._full
         if self._foreign:
@@ -169,9 +149,9 @@ class Dimension:
             self.fill(now)
         lapse = self._lapse
         if lapse is not None and lapse.is_window:
-            return max(lapse.wait_s(self._users, now), self._next_at - now)
+            return max(lapse.wait_s(self._company.users, now), self._next_at - now)
         level = self.level
-        is_contended = self._users > 1 or now < self._contended_until
+        is_contended = self._company.is_there(now)
         if not is_contended and level >= cost + self.margin and now >= self._next_at:
             return 0.0
         need = cost if cost < self.capacity else self.capacity
@@ -190,23 +170,19 @@ class Dimension:
         """Set `cost` aside."""
         if now > self._at:
             self.fill(now)
-        lapse = self._lapse
+        lapse, company = self._lapse, self._company
         if lapse is not None:
             lapse.sent(now)
         if lapse is not None and lapse.is_window:
             due = max(self._next_at, now - _WINDOW_DIP_S)
             self._next_at = due + cost / (_WINDOW_PEAK * self.rate)
-        elif self._users > 1:
-            held = min(_HELD_S * self.rate, _HELD_SHARE * min(self.capacity, self._seen))
-            fullness = self.level / held
-            fullness = min(_FASTEST, max(_SLOWEST, fullness))
-            pace = self.rate / self._users * self._lean * fullness
-            self._next_at = max(self._next_at, now - 0.2) + cost / pace
-        elif now < self._contended_until:
-            # Pace by the level, which all clients of the quota see alike: fair by construction.
-            pace = 2.0 * max(0.0, self.level - 0.3 * self._base_margin()) / self._share_s()
-            least = 1.0 if self._fullness > _NOBODY else 0.05
-            pace = min(4.0 * self.rate, max(pace, least * self.rate))
+        elif company.is_there(now):
+            if company.users > 1:
+                holds = min(self.capacity, self._seen)
+                pace = company.agreed_pace(self.level, self.rate, holds)
+            else:
+                level, fill_s = self.level - 0.3 * self._base_margin(), self.capacity / self.rate
+                pace = company.pace(level, self.rate, fill_s, is_coarse=self._is_overflowing)
             self._next_at = max(self._next_at, now - 0.2) + cost / pace
         level = self.level  # what is more than a full bucket is the margin's room, not saved
         self.level = (level if level < self.capacity else self.capacity) - cost
@@ -220,11 +196,7 @@ class Dimension:
 
     def share(self, users: int, part: float) -> None:
         """So many clients, ourselves included, are known; we take so much of an equal part."""
-        self._users = users
-        if users == 1:
-            self._lean = 1.0
-        elif part > 0.0:
-            self._lean = min(_FASTEST, max(_SLOWEST, self._lean**_UPRIGHT * part**-_EVENING))
+        self._company.share(users, part)
 
     def read(self, quota: Quota, ticket: Ticket, since: float, now: float) -> None:
         """Correct limit and level by a header.
@@ -240,7 +212,7 @@ class Dimension:
         left = quota.remaining + self._rounded_off
         had = left + ticket.cost[self.index]
         age = now - ticket.sent
-        self._late_s += _LATE_GAIN * (age - self._late_s)
+        self._company.heard(age)
         if quota.limit != self._limit and not self._renew(quota, ticket, had, since, now):
             return
         resets = quota.resets_in_s
@@ -251,7 +223,7 @@ class Dimension:
         if now > self._at:
             self.fill(now)
         if self.index == REQUESTS:
-            self._fullness += _LATE_GAIN * (min(1.0, had / max(1.0, self._seen)) - self._fullness)
+            self._company.saw(had / max(1.0, self._seen))
             self._follow(quota.remaining, ticket)
             if self.is_window:
                 return
@@ -367,7 +339,7 @@ class Dimension:
         self._foreign = min(0.9 * self.rate, max(0.0, self._foreign + off / gain))
         is_scarce = self.level < 0.5 * self.capacity
         if self.index < OUTPUT and self._foreign > 0.2 * self.rate and is_scarce:
-            self._contended_until = now + _CONTENDED_S
+            self._company.noticed(now)
 
     def refused(self, ticket: Ticket, remaining: float, *, since: float, now: float) -> None:
         """A refusal that a header explains: there was less than the attempt takes.
@@ -376,7 +348,7 @@ class Dimension:
         """
         cost = ticket.cost[self.index]
         least = max(0.0, remaining - self._tolerance)
-        if now >= self._contended_until:  # others come and go in lumps, which say nothing
+        if not self._company.is_strange(now):  # others come and go in lumps, which say nothing
             level = max(least, cost)
             if self.index != REQUESTS:
                 level = 0.5 * (least + level)
@@ -384,38 +356,30 @@ class Dimension:
         if ticket.sent > self._refused_at:
             self._refused_at = now
             self._care *= 1.25
-            if self._lapse is not None and self._lapse.is_window:
-                self._lapse.refused(ticket.sent)
+            lapse = self._lapse
+            if lapse is not None and lapse.is_window:
+                lapse.refused(ticket.sent)
             if cost >= self.capacity and not self._is_overflowing:
                 self.capacity = min(self._most, 1.25 * self.capacity)  # it was not full
             self._size_up()
 
     def is_shallow(self, cost: float) -> bool:
         """Whether the bucket cannot hold a reserve beside `cost`: only pacing helps then."""
-        if self.index != REQUESTS:
-            return False  # each takes another amount
-        if self.is_window:
-            return False
+        if self.index != REQUESTS or self.is_window:
+            return False  # each takes another amount, or a window paces them
         is_never_full = cost + self._base_margin() > max(cost, self._seen)
         return is_never_full or self.is_rounded_away(cost)
 
     def is_rounded_away(self, cost: float) -> bool:
         """Whether headers in whole requests tell next to nothing of so small a bucket."""
-        if self.is_window:
+        if self.index != REQUESTS or self.is_window:
             return False
-        return self.index == REQUESTS and self.capacity < _FEW * cost
+        return self.capacity < _FEW * cost
 
     def emptied(self, level: float, now: float) -> None:
         """A refusal shows that there was no more than `level`."""
         self.fill(now)
         self.level = min(self.level, level)
-
-    def _share_s(self) -> float:
-        share = _SHARE_OF_SMALL if self._is_overflowing else _SHARE_OF_BUCKET
-        fills_s = self.capacity / self.rate
-        # Headers tell how it was when an attempt was sent: faster than that it would swing.
-        slowly_s = min(_SHARE_LATE * self._late_s, _SHARE_AT_FULL * fills_s)
-        return min(_SHARE_S, max(share * fills_s, slowly_s))
 
     def _size_up(self) -> None:
         self._most = self.rate * MINUTE_S

@@ -34,7 +34,7 @@ _MORE_PATIENCE = 4
 _SLACK_S = 0.015  # requests draw together on the way
 _SLACK_STEP_S = 0.02
 _SLACK_SHARE = 0.25  # of a length, at most
-_SLACK_STEPS = 2  # so much is due to the way; then it holds a request less than was thought ...
+_SLACK_ENOUGH_S = 0.045  # for the way; then it holds a request less than was thought ...
 _MOST_LESS = 2.0  # ... or two: some servers tell what was left before, and round it up
 _EASE = 1e-4  # of it is gone with each header
 
@@ -134,9 +134,7 @@ class Lapse:
             self._patience *= _MORE_PATIENCE
             self._count = 0
             return
-        if self._slack_s > _SLACK_S + (_SLACK_STEPS - 0.5) * _SLACK_STEP_S and (
-            self._less < _MOST_LESS
-        ):
+        if self._slack_s > _SLACK_ENOUGH_S and self._less < _MOST_LESS:
             self._less += 1.0
             self._slack_s = _SLACK_S
             return

@@ -40,6 +40,23 @@ def known(index: int, *, limit: float = 6000.0, remaining: float) -> Dimension:
     return dimension
 
 
+def told_again(
+    dimension: Dimension, remaining: float, *, limit: float, steps: range, cost: float = 1.0
+) -> None:
+    """An attempt every ten seconds, and each time a header says that so much is left."""
+    for step in steps:
+        now = 10.0 * step
+        dimension.take(cost, now)
+        read(dimension, remaining, sent=now, now=now, limit=limit)
+
+
+def refused_again(dimension: Dimension, *, steps: range) -> None:
+    """A refusal every ten seconds."""
+    for step in steps:
+        now = 10.0 * step
+        dimension.refused(an_attempt(now), 0.0, since=0.0, now=now)
+
+
 def test_a_header_makes_the_limit_known() -> None:
     dimension = known(REQUESTS, remaining=100.0)
 
@@ -111,15 +128,11 @@ def test_a_bucket_that_is_never_seen_so_full_holds_less() -> None:
 
 def test_a_bucket_that_runs_over_is_believed_to_be_small_until_more_of_it_is_seen() -> None:
     dimension = known(REQUESTS, limit=600.0, remaining=0.0)
-    for step in range(1, 4):
-        dimension.take(1.0, 10.0 * step)
-        read(dimension, 0.0, sent=10.0 * step, now=10.0 * step, limit=600.0)
+    told_again(dimension, 0.0, limit=600.0, steps=range(1, 4))
 
     assert dimension.capacity == 1.5
 
-    for step in range(4, 8):  # those who had kept it empty are gone
-        dimension.take(1.0, 10.0 * step)
-        read(dimension, 99.0, sent=10.0 * step, now=10.0 * step, limit=600.0)
+    told_again(dimension, 99.0, limit=600.0, steps=range(4, 8))  # who kept it empty is gone
 
     assert dimension.capacity == 600.0
 
@@ -127,9 +140,7 @@ def test_a_bucket_that_runs_over_is_believed_to_be_small_until_more_of_it_is_see
 def test_a_small_bucket_of_tokens_runs_over_too() -> None:
     """Two thousand a second, of which the bucket holds eight hundred, as headers round it."""
     dimension = known(INPUT, limit=120_000.0, remaining=0.0)
-    for step in range(1, 6):
-        dimension.take(500.0, 10.0 * step)
-        read(dimension, 0.0, sent=10.0 * step, now=10.0 * step, limit=120_000.0)
+    told_again(dimension, 0.0, limit=120_000.0, steps=range(1, 6), cost=500.0)
 
     assert dimension.capacity == 500.0
     assert dimension._foreign == 0.0
@@ -137,27 +148,22 @@ def test_a_small_bucket_of_tokens_runs_over_too() -> None:
 
 def test_where_less_is_left_than_ever_others_take_the_difference() -> None:
     dimension = known(REQUESTS, limit=600.0, remaining=7.0)
-    for step in range(1, 4):
-        dimension.take(1.0, 10.0 * step)
-        read(dimension, 2.0, sent=10.0 * step, now=10.0 * step, limit=600.0)
+    told_again(dimension, 2.0, limit=600.0, steps=range(1, 4))
 
     assert dimension._foreign > 0.0
 
 
 def test_refusals_of_a_bucket_that_runs_over_make_it_no_greater() -> None:
     dimension = known(INPUT, limit=120_000.0, remaining=0.0)
-    dimension.take(500.0, 10.0)
-    read(dimension, 0.0, sent=10.0, now=10.0, limit=120_000.0)
-    for step in range(2, 6):
-        dimension.refused(an_attempt(10.0 * step), 0.0, since=0.0, now=10.0 * step)
+    told_again(dimension, 0.0, limit=120_000.0, steps=range(1, 2), cost=500.0)
+    refused_again(dimension, steps=range(2, 6))
 
     assert dimension.capacity == 500.0
 
 
 def test_refusals_never_make_the_margin_greater_than_the_bucket() -> None:
     dimension = known(REQUESTS, limit=1200.0, remaining=20.0)
-    for step in range(1, 60):
-        dimension.refused(an_attempt(10.0 * step), 0.0, since=0.0, now=10.0 * step)
+    refused_again(dimension, steps=range(1, 60))
 
     assert dimension.margin < 20.0
 
@@ -165,18 +171,14 @@ def test_refusals_never_make_the_margin_greater_than_the_bucket() -> None:
 def test_headers_tell_how_small_the_bucket_of_a_stated_limit_is() -> None:
     dimension = Dimension(REQUESTS)
     dimension.state(60.0, burst_s=60.0)
-    for step in range(1, 4):
-        dimension.take(1.0, 10.0 * step)
-        read(dimension, 0.0, sent=10.0 * step, now=10.0 * step, limit=60.0)
+    told_again(dimension, 0.0, limit=60.0, steps=range(1, 4))
 
     assert dimension.capacity == 1.5
 
 
 def test_a_lower_limit_makes_what_was_seen_of_the_bucket_less() -> None:
     dimension = known(REQUESTS, limit=240.0, remaining=3.0)
-    for step in range(1, 4):
-        dimension.take(1.0, 10.0 * step)
-        read(dimension, 0.0, sent=10.0 * step, now=10.0 * step, limit=60.0)
+    told_again(dimension, 0.0, limit=60.0, steps=range(1, 4))
 
     assert dimension.capacity == 1.5
     assert dimension._foreign == 0.0
@@ -215,18 +217,6 @@ def test_waiting_as_told_never_overdraws_a_full_bucket(costs: list[float], limit
         assert level >= -1e-6 * limit
 
 
-@pytest.mark.parametrize("late_s", [0.1, 1.0])
-def test_the_later_headers_come_the_slower_a_shared_bucket_is_taken_from(late_s: float) -> None:
-    """Faster than news of it comes, clients who all see the same level would overshoot it."""
-    dimension = known(REQUESTS, limit=3000.0, remaining=50.0)
-    for step in range(1, 100):
-        now = 0.1 * step
-        read(dimension, 50.0, sent=now - late_s, now=now, limit=3000.0, resets_in_s=0.0)
-    fast, slow = 0.5 * dimension.capacity / 50.0, 2.0 * dimension.capacity / 50.0
-
-    assert dimension._share_s() == pytest.approx(min(slow, max(fast, 3.0 * late_s)), rel=0.02)
-
-
 @pytest.mark.parametrize("limit", [0.1, 0.3, 0.5, 1.0])
 def test_a_limit_of_less_than_one_a_minute_is_followed(limit: float) -> None:
     dimension = known(REQUESTS, limit=limit, remaining=0.0)
@@ -237,22 +227,6 @@ def test_a_limit_of_less_than_one_a_minute_is_followed(limit: float) -> None:
         read(dimension, 0.0, sent=now, now=now, limit=limit)
 
     assert dimension.rate == pytest.approx(limit / 60.0)
-
-
-@pytest.mark.parametrize(("remaining", "pace"), [(48.0, 50.0), (20.0, 25.0)])
-def test_where_nearly_all_is_left_all_the_time_nobody_is_shared_with(
-    remaining: float, pace: float
-) -> None:
-    dimension = known(REQUESTS, limit=3000.0, remaining=50.0)
-    for step in range(1, 200):
-        now = 0.1 * step
-        read(dimension, remaining, sent=now - 1.0, now=now, limit=3000.0)
-    now = 20.0
-    dimension._contended_until, dimension.level = math.inf, 20.0
-    dimension.take(1.0, now)
-    gap_s = dimension._next_at - (now - 0.2)
-
-    assert (gap_s <= 1.0 / 50.0) == (pace == 50.0)
 
 
 def in_a_window(seconds: float) -> tuple[Dimension, list[float]]:
