@@ -248,7 +248,14 @@ class Limiter:
         concurrency, met = self._concurrency, ticket.era >= 0
         if met or concurrency.counts:
             tokens = float(feedback.usage.output_tokens) if feedback.usage else 0.0
-            reason = concurrency.answered(met, len(self._flying) + 1, tokens, now)
+            reason = concurrency.answered(
+                met,
+                len(self._flying) + 1,
+                tokens,
+                latency_s=feedback.latency_s,
+                quickest_s=self._ramp.fastest_s,
+                now=now,
+            )
             if reason is not None:
                 events.append(self._changed(reason))
         return events

@@ -26,16 +26,17 @@ class Ramp:
     Attributes:
         next_at: The next request may go then.
         ceiling: Highest useful rate, requests a second.
+        fastest_s: Time the quickest answer took.
         is_over: The rate has grown beyond any use; pacing has stopped.
     """
 
     __slots__ = (
         "_count",
         "_doubling_s",
-        "_fastest_s",
         "_per_s",
         "_set_at",
         "ceiling",
+        "fastest_s",
         "is_over",
         "next_at",
     )
@@ -43,7 +44,7 @@ class Ramp:
     def __init__(self) -> None:
         self._per_s = _START_PER_S
         self._doubling_s = _DOUBLING_S
-        self._fastest_s = math.inf
+        self.fastest_s = math.inf
         self._set_at = -math.inf
         self._count = 0  # sent since
         self.next_at = -math.inf
@@ -73,15 +74,15 @@ class Ramp:
         count, self._count = self._count, 0
         if since == math.inf or _AHEAD * count < self._per_s * since:
             return
-        knee = max(_KNEE_PER_S, _BLIND_REQUESTS / self._fastest_s)
-        swift = max(0.1, min(1.0, _FEEDBACKS_PER_DOUBLING * self._fastest_s)) * self._doubling_s
+        knee = max(_KNEE_PER_S, _BLIND_REQUESTS / self.fastest_s)
+        swift = max(0.1, min(1.0, _FEEDBACKS_PER_DOUBLING * self.fastest_s)) * self._doubling_s
         doubling = swift if self._per_s < knee else max(swift, _GENTLE_DOUBLING_S)
         self._per_s *= 2.0 ** min(10.0, min(since, 2.0) / doubling)
 
     def answered(self, latency_s: float) -> None:
         """The fastest answer bounds the feedback delay."""
-        if 0.0 < latency_s < self._fastest_s:
-            self._fastest_s = latency_s
+        if 0.0 < latency_s < self.fastest_s:
+            self.fastest_s = latency_s
 
     def slow(self, per_s: float, now: float) -> None:
         """The server finds growth too sharp: go on from `per_s`, and more gently."""
