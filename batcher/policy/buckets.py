@@ -11,6 +11,7 @@ continuous refill. Constants: twenty-three simulated quotas, see tests/scenarios
 import math
 
 from batcher.policy.company import Company
+from batcher.policy.doubt import Doubt
 from batcher.policy.lapse import LONGEST_S, Lapse
 from batcher.policy.ticket import OUTPUT, REQUESTS, Ticket
 from batcher.records import Quota
@@ -41,6 +42,7 @@ class Dimension:
         capacity: Units the bucket holds when full, as far as known.
         level: Units left, by our reckoning; negative when in debt.
         margin: Units kept in reserve.
+        limit: Units a minute, as the server said; 0.0 while it has not.
         credits_late: The server gives back what answers did not take before we hear of it.
     """
 
@@ -49,13 +51,14 @@ class Dimension:
         "_care",
         "_ceiling",
         "_company",
+        "_doubt",
         "_foreign",
         "_full",
         "_is_capped",
         "_is_overflowing",
+        "_is_told",
         "_known_at",
         "_lapse",
-        "_limit",
         "_most",
         "_next_at",
         "_one",
@@ -68,6 +71,7 @@ class Dimension:
         "credits_late",
         "index",
         "level",
+        "limit",
         "margin",
         "rate",
     )
@@ -88,18 +92,25 @@ class Dimension:
         self._seen = 0.0  # most there ever was, as headers tell
         self._care = 1.0  # grows with refusals, and the margin with it
         self._most = 0.0  # a minute's worth: no bucket holds more
-        self._limit = 0.0  # as headers give it
+        self.limit = 0.0
         self._is_capped = False
         self._is_overflowing = False  # it seems to hold no more than was seen, which is little
         self._company = Company()
         self._told_at = -math.inf
         self._refused_at = -math.inf
+        self._is_told = False  # by headers, which say so when it is raised
+        self._doubt: Doubt | None = None  # while they do not
         self._lapse: Lapse | None = None  # of a limit that may be a short window's
 
     @property
     def is_window(self) -> bool:
         """Whether the server counts what was sent in a window, of less than a minute."""
         return self._lapse is not None and self._lapse.is_window
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether the rate changes by itself, to see whether there is more."""
+        return self._doubt is not None
 
     def state(self, per_minute: float, *, burst_s: float) -> None:
         """Take a limit from the settings: never exceeded, whatever the server allows."""
@@ -119,12 +130,38 @@ class Dimension:
         if capacity < self.capacity or not self._seen:
             self._seen = min(self._seen or level, capacity)
         self.rate = min(per_minute / MINUTE_S, self._ceiling)
-        self._limit = per_minute
+        self.limit = per_minute
         self.capacity = capacity
         self.level = min(self.level, capacity)
         self._at = now
         self._care = 1.0
         self._size_up()
+
+    def name(self, quota: Quota, ticket: Ticket, since: float, per_s: float, now: float) -> bool:
+        """Take a limit out of the text of a 429; returns whether it explains the refusal.
+
+        Args:
+            quota: What the text said.
+            ticket: The refused attempt.
+            since: Units admitted after it was sent.
+            per_s: Attempts a second that are worth the limit.
+            now: Monotonic seconds.
+        """
+        cost = ticket.cost[self.index]
+        level = 0.5 * cost + quota.limit / MINUTE_S * (now - ticket.sent) - since
+        rate = min(quota.limit / MINUTE_S, self._ceiling)
+        is_news = is_explained = quota.limit != self.limit or abs(self.rate - rate) > 1e-6 * rate
+        if is_news:
+            if self._doubt is None and not self._is_told:
+                self._doubt = Doubt()
+            self.learn(quota.limit, level=level, capacity=quota.limit, now=now)
+            self._seen = self.capacity  # no text tells how much it really holds
+        if self._doubt is not None:
+            per_s /= self._company.users
+            is_explained = self._doubt.named(self.rate, per_s, ticket.sent, now, anew=is_news)
+        if is_news or self.level > level + cost:
+            self.emptied(level, now)
+        return is_explained
 
     def fill(self, now: float) -> None:
         """Bring the level up to `now`."""
@@ -134,6 +171,8 @@ class Dimension:
         self._at = now
         if elapsed == math.inf:
             return
+        if self._doubt is not None and now > self._doubt.until:
+            self._exceed(self._doubt.pace(now))
         foreign = self._foreign
         users = self._company.users
         if users > 1:
@@ -142,6 +181,14 @@ class Dimension:
         self.level = level if level < self._full else self._full
         if self._foreign:
             self._foreign *= max(0.0, 1.0 - elapsed / _FOREIGN_TAU_S)
+
+    def _exceed(self, rate: float) -> None:
+        """The limit may have been raised; a refusal will say so, or that it was not."""
+        rate = min(rate, self._ceiling)
+        if rate > self.rate:
+            self.rate = rate
+            self.capacity = max(self.capacity, rate * MINUTE_S)
+            self._size_up()
 
     def wait_s(self, cost: float, now: float) -> float:
         """Seconds until `cost` may be taken; what exceeds the bucket waits for a full one."""
@@ -184,8 +231,15 @@ class Dimension:
                 level, fill_s = self.level - 0.3 * self._base_margin(), self.capacity / self.rate
                 pace = company.pace(level, self.rate, fill_s, is_coarse=self._is_overflowing)
             self._next_at = max(self._next_at, now - 0.2) + cost / pace
+        if self._doubt is not None:
+            self._doubt.sent(now)
         level = self.level  # what is more than a full bucket is the margin's room, not saved
         self.level = (level if level < self.capacity else self.capacity) - cost
+
+    def rest(self, now: float) -> None:
+        """No quota holds us back: nothing is to be found out about this one."""
+        if self._doubt is not None:
+            self._doubt.rest(self.rate, now)
 
     def give(self, amount: float, now: float) -> None:
         """Return what was set aside and not used; negative when more was used."""
@@ -213,7 +267,10 @@ class Dimension:
         had = left + ticket.cost[self.index]
         age = now - ticket.sent
         self._company.heard(age)
-        if quota.limit != self._limit and not self._renew(quota, ticket, had, since, now):
+        if self._doubt is not None:
+            self._doubt, self.limit = None, 0.0
+        self._is_told = True
+        if quota.limit != self.limit and not self._renew(quota, ticket, had, since, now):
             return
         resets = quota.resets_in_s
         if (had > self._seen and self._seen < self._most) or (
@@ -258,9 +315,9 @@ class Dimension:
         """Take another limit; returns whether there is a level to be corrected."""
         if ticket.sent < self._told_at or not LEAST_LIMIT <= quota.limit < math.inf:
             return False  # overtaken by the news that the limit is another, or no limit at all
-        if not self._limit:
+        if not self.limit:
             self._seen = 0.0  # the settings tell what is allowed, not what the bucket holds
-        self._limit = quota.limit
+        self.limit = quota.limit
         rate = min(quota.limit / MINUTE_S, self._ceiling)
         self._is_capped = rate < quota.limit / MINUTE_S  # allows more than the settings do
         if rate == self.rate:

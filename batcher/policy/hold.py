@@ -92,6 +92,11 @@ class Hold:
     def _doubles_in_s(self, period_s: float) -> float:
         return max(self._doubling_s, _WINDOW_SHARE * period_s)
 
+    @property
+    def ends_at(self) -> float:
+        """When the rate begins to be exceeded."""
+        return self._epoch + self._s
+
     def is_over(self, now: float) -> bool:
         """Whether the rate is being exceeded."""
         return now - self._epoch > self._s

@@ -25,6 +25,7 @@ _SHORTEST_S = 1e-4  # a wait that is lost in the rounding of `now` would never e
 _SPEED_WINDOW_S = 0.5
 _LEAST = 1e-6  # a job without prompt text takes no input tokens
 _REVIEW = 32  # answers
+_REVIEW_DOUBTED = 4
 _REFUSALS_COME_S = 0.5  # of sending
 _FLOW_GAIN = 0.15  # each look at the others, once a second
 _MOST_FAVOUR = 1.5  # of an equal rate, to whoever gets less by it
@@ -69,7 +70,8 @@ class Limiter:
         self._admitted = [0.0, 0.0, 0.0, 0.0]
         self._flying: dict[Ticket, None] = {}
         self._paused_until = -math.inf
-        self._held_at = -math.inf  # when a quota last made us wait
+        self._held_at = -math.inf  # when a quota last made us wait ...
+        self._held_until = -math.inf  # ... and for how long
         self._last_look = (-math.inf, 0.0, 0.0)  # when, admitted by then, requests a second
         self._sharers = 1  # runs known to use the quota, ours included
         self._reviewed = _REVIEW
@@ -101,6 +103,7 @@ class Limiter:
                     held = max(held, dimension.wait_s(units, now))
             if held > 0.0:
                 self._held_at = now
+                self._held_until = now + held
             wait = max(wait, held)
         if self._breaker.is_open:
             wait = max(wait, self._breaker.wait_s(now))
@@ -128,10 +131,13 @@ class Limiter:
             ticket.era = concurrency.meet(in_flight, now)
         else:
             concurrency.unmet += 1
+        is_free = now > self._held_until + _HELD_S
         for dimension in self._known:
             dimension.take(cost[dimension.index], now)
             if dimension.level <= 0.0:
                 ticket.is_short = True
+            if is_free:
+                dimension.rest(now)
         tracker = self._tracker
         if tracker.is_on:
             tracker.sent(ticket, estimate.mean, now)
@@ -305,8 +311,8 @@ class Limiter:
         reason: str | None = None
         if hint is not None and LEAST_LIMIT <= hint.limit < math.inf:
             reason = self._take_hint(ticket, hint, now)
-            if reason is not None:
-                return reason
+            if reason is not None and not self._tracker.is_below:
+                return reason or None
         short = [quota for quota in feedback.quotas if self._is_short(quota, ticket)]
         for quota in short:
             dimension = self._dimensions[INDEX[quota.bucket]]
@@ -336,20 +342,18 @@ class Limiter:
         return quota.remaining < 1.1 * cost + (0.5 if cost == 1.0 else 500.0)
 
     def _take_hint(self, ticket: Ticket, hint: Quota, now: float) -> str | None:
-        """A 429 named its limit; returns the news, or None when it is none."""
+        """A 429 named its limit; returns the news, "" for none, None when it explains nothing."""
         dimension = self._dimensions[INDEX[hint.bucket]]
         index = dimension.index
         since = self._admitted[index] - ticket.total[index]
-        level = 0.5 * ticket.cost[index] + hint.limit / MINUTE_S * (now - ticket.sent) - since
-        fresh = abs(dimension.rate * MINUTE_S - hint.limit) > 1e-6 * hint.limit
-        if fresh:
-            dimension.learn(hint.limit, level=level, capacity=hint.limit, now=now)
-            self._know(dimension)
-        if fresh or dimension.level > level + ticket.cost[index]:
-            dimension.emptied(level, now)
-        if not fresh:
-            return None
-        return f"429 names a limit: {hint.limit:.6g} {UNITS[index]}/min"
+        per_s = hint.limit / MINUTE_S / max(_LEAST, self._estimate.mean[index])
+        rate, limit = dimension.rate, dimension.limit
+        is_explained = dimension.name(hint, ticket, since, per_s, now)
+        if dimension.rate == rate:
+            return "" if is_explained else None
+        self._know(dimension)
+        said = "the same limit" if hint.limit == limit else "a limit"
+        return f"429 names {said}: {hint.limit:.6g} {UNITS[index]}/min"
 
     def _pause(self, feedback: Feedback, events: list[Event], now: float) -> None:
         wait = _sane(feedback.retry_after_s)
@@ -360,6 +364,7 @@ class Limiter:
         until = now + wait
         if until <= self._paused_until:
             return
+        self._held_until = max(self._held_until, until)
         if wait >= 1.0 and self._paused_until <= now:
             reason = f"the server asks to wait {wait:.3g} s"
             events.append(Paused(scope=self._scope, reason=reason, wait_s=wait))
@@ -409,7 +414,8 @@ class Limiter:
 
     def _review(self) -> None:
         """Say anew which known limit binds first; it depends on the job's sizes."""
-        self._reviewed = _REVIEW
+        is_doubted = any(known.is_doubted for known in self._known)
+        self._reviewed = _REVIEW_DOUBTED if is_doubted else _REVIEW
         if not self._known:
             return
         mean = self._estimate.mean

@@ -31,6 +31,7 @@ _SPARE_OF_SIZES = 1.5  # one that is bigger than thought
 _LEAST_SPARE = 0.5
 _SPARE_SHARE = 0.1  # of what the bucket holds, where that is less
 _SAVED_SHARE = 0.8  # of a known depth that a pause is taken to fill
+_BELOW = 0.95  # of the ceiling
 _NO_BUCKET = 3.0  # times as long as a bucket needs for an attempt ...
 _BRIEF_S = 2.0  # ... but no longer than this: a limit that fell takes its time
 _SLOWEST_S = 60.0  # an attempt a minute, at least
@@ -83,6 +84,11 @@ class Tracker:
     def is_spaced(self) -> bool:
         """Whether the time between attempts is all that paces them, no level of a bucket."""
         return self._spacing is not None
+
+    @property
+    def is_below(self) -> bool:
+        """Whether less is let in than what is known allows: others use it, or it is not all."""
+        return self.is_on and self.rate < _BELOW * self.ceiling
 
     @property
     def _is_shared(self) -> bool:
@@ -193,6 +199,7 @@ class Tracker:
 
     def pin(self, unit: int, per_s: float) -> None:
         """The unit is known, and that its rate is at most this."""
+        is_raised = self.is_on and unit == self.unit and per_s > self.ceiling and not self.is_below
         self.ceiling = per_s
         spacing = self._spacing
         if spacing is not None and (unit != self.unit or spacing.is_told_otherwise(per_s)):
@@ -200,7 +207,7 @@ class Tracker:
         is_new = unit != self.unit or not self._evidence.units.is_pinned
         if self.is_on and unit != self.unit:
             self._count(unit)
-        if self.is_on and is_new:
+        if self.is_on and (is_new or is_raised):
             self.rate = per_s
             self._evidence.marks.clear()
         self.unit, self._evidence.units.is_pinned = unit, True

@@ -32,11 +32,13 @@ def send_soon(limiter: Limiter, now: float, need: Need = NEED) -> tuple[Ticket, 
     raise AssertionError("no progress")
 
 
-def run_for(limiter: Limiter, now: float, seconds: float, feedback: Feedback = OK) -> float:
+def run_for(
+    limiter: Limiter, now: float, seconds: float, feedback: Feedback = OK, need: Need = NEED
+) -> float:
     """One request after another, each answered at once."""
     until = now + seconds
     while now < until:
-        ticket, now = send_soon(limiter, now)
+        ticket, now = send_soon(limiter, now, need)
         limiter.settle(ticket, feedback, now=now)
     return now
 
@@ -293,6 +295,7 @@ def test_a_named_limit_is_used_whole_once_prompts_turn_out_smaller_than_thought(
     ticket, now = send_soon(limiter, 0.0, long)
     limiter.settle(ticket, Feedback(signal=Signal.RATE, latency_s=0.1, limit_hint=named), now=now)
     now = run_for(limiter, now, 120.0, small)
+    now = run_for(limiter, now, 20.0, small, long)
 
     until, sent = now + 10.0, 0
     while now < until:

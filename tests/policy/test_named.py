@@ -1,0 +1,193 @@
+"""A limit known from the text of 429s alone: kept to, doubted in time, and found when raised."""
+
+import math
+from collections.abc import Iterator
+
+import pytest
+
+from batcher.events import LimitChanged
+from batcher.policy.buckets import Dimension
+from batcher.policy.doubt import Doubt
+from batcher.policy.limiter import Limiter
+from batcher.policy.ticket import REQUESTS, Ticket
+from batcher.records import Bucket, Feedback, Need, Quota, Signal, Usage
+
+NEED = Need(input_chars=400, max_tokens=256)
+OK = Feedback(signal=Signal.OK, latency_s=0.2, usage=Usage(input_tokens=100, output_tokens=50))
+
+
+class Namer:
+    """A bucket of one second whose refusals name the limit, and a run that uses it."""
+
+    def __init__(self, per_s: float, **settings: object) -> None:
+        self.limiter = Limiter("s", max_in_flight=64, **settings)  # type: ignore[arg-type]
+        self.per_s = self.level = per_s
+        self.taken_per_s = 0.0  # by others
+        self.headers = False
+        self.now = 0.0
+        self.news: list[str] = []
+
+    def _feedback(self) -> Feedback:
+        quotas = ()
+        ok = self.level >= 1.0
+        self.level -= ok
+        limit = Quota(bucket=Bucket.REQUESTS, limit=60.0 * self.per_s, remaining=int(self.level))
+        if self.headers:
+            quotas = (limit,)
+        if ok:
+            return Feedback(signal=Signal.OK, latency_s=0.2, usage=OK.usage, quotas=quotas)
+        return Feedback(signal=Signal.RATE, latency_s=0.01, limit_hint=limit, quotas=quotas)
+
+    def _waits(self) -> Iterator[float]:
+        while (wait := self.limiter.wait_s(NEED, now=self.now)) > 0.0:
+            assert math.isfinite(wait)
+            yield wait
+
+    def _pass(self, seconds: float) -> None:
+        self.now += seconds
+        refill = (self.per_s - self.taken_per_s) * seconds
+        self.level = min(max(1.0, self.per_s), self.level + refill)
+
+    def run(self, seconds: float, *, every_s: float = 0.0) -> tuple[int, int]:
+        """Requests let in and refused, one at a time and no sooner than `every_s`."""
+        until, got = self.now + seconds, [0, 0]
+        while self.now < until:
+            for wait in self._waits():
+                self._pass(wait)
+            ticket = self.limiter.reserve(NEED, now=self.now)
+            feedback = self._feedback()
+            got[feedback.signal is not Signal.OK] += 1
+            self._pass(1e-4)
+            for event in self.limiter.settle(ticket, feedback, now=self.now):
+                assert isinstance(event, LimitChanged)
+                self.news.append(event.reason)
+            self._pass(every_s)
+        return got[0], got[1]
+
+
+@pytest.mark.parametrize("factor", [1.2, 2.0, 10.0])
+@pytest.mark.parametrize("per_s", [2.0, 10.0, 50.0])
+def test_a_raised_limit_is_found(per_s: float, factor: float) -> None:
+    server = Namer(per_s)
+    server.run(60.0)
+    server.per_s *= factor
+    server.run(max(20.0, 150.0 / per_s))
+
+    admitted, refused = server.run(60.0)
+
+    assert admitted >= 0.97 * 60.0 * server.per_s
+    assert refused <= 0.02 * admitted + 1
+
+
+def test_a_limit_that_lasts_is_doubted_ever_more_seldom() -> None:
+    server = Namer(10.0)
+    _, at_first = server.run(60.0)
+    server.run(600.0)
+
+    admitted, refused = server.run(600.0)
+
+    assert admitted >= 0.98 * 6000
+    assert 5 <= refused <= 15  # one a minute
+    assert refused / 600.0 < at_first / 60.0
+    assert server.news[0] == "429 names a limit: 600 requests/min"
+    assert set(server.news[1:]) == {"429 names the same limit: 600 requests/min"}
+
+
+def test_a_limit_that_falls_is_kept_to_at_once() -> None:
+    server = Namer(20.0)
+    server.run(60.0)
+    server.per_s = 5.0
+
+    admitted, refused = server.run(60.0)
+
+    assert admitted >= 0.97 * 60.0 * 5.0
+    assert refused <= 8
+
+
+def test_a_limit_that_headers_tell_is_not_doubted() -> None:
+    server = Namer(10.0)
+    server.run(60.0)
+    server.headers = True
+    server.run(5.0)
+
+    assert server.run(300.0)[1] == 0
+
+
+def test_headers_end_a_doubt_while_the_limit_is_exceeded() -> None:
+    server = Namer(10.0)
+    server.run(8.0)
+    while server.limiter._known[0].rate == 10.0:
+        server.run(0.1)
+    server.headers = True
+    server.run(1.0)
+
+    assert server.limiter._known[0].rate == 10.0
+
+
+def test_a_run_that_needs_less_raises_nothing() -> None:
+    server = Namer(10.0)
+    server.run(5.0)
+    server.run(300.0, every_s=0.2)
+
+    assert server.limiter._known[0].rate == pytest.approx(10.0)
+
+
+def test_what_was_raised_stays_where_the_run_needs_no_more() -> None:
+    server = Namer(10.0)
+    server.run(30.0)
+    server.per_s = 1000.0
+    server.run(60.0, every_s=1 / 30)
+
+    assert server.run(60.0, every_s=1 / 30) == (pytest.approx(60 * 30, rel=0.03), 0)
+
+
+def test_the_settings_are_never_exceeded() -> None:
+    server = Namer(20.0, stated={Bucket.REQUESTS: 600.0}, burst_s=1.0)
+    server.level = 0.0
+    server.run(60.0)
+
+    admitted, _ = server.run(60.0)
+
+    assert 570 <= admitted <= 606
+    assert len(server.news) <= 1
+
+
+def test_a_quota_that_others_use_is_not_taken_for_the_named_one() -> None:
+    """Refusals come sooner than that limit explains, so that it is no longer gone by."""
+    server = Namer(20.0)
+    server.run(30.0)
+    server.taken_per_s = 12.0
+    server.run(60.0)
+
+    admitted, refused = server.run(120.0)
+
+    assert admitted >= 0.93 * 8.0 * 120.0
+    assert refused <= 0.03 * admitted
+
+
+def test_one_refusal_after_a_look_is_forgiven_and_further_ones_are_not() -> None:
+    doubt = Doubt()
+
+    assert doubt.named(10.0, 10.0, 0.0, 0.1, anew=True)
+    assert doubt.named(10.0, 10.0, 0.05, 0.2, anew=False)  # sent before that was heard
+    assert doubt.named(10.0, 10.0, 0.3, 0.4, anew=False)
+    assert not doubt.named(10.0, 10.0, 0.5, 0.6, anew=False)
+    assert not doubt.named(10.0, 10.0, 0.7, 0.8, anew=False)
+
+
+def test_who_shares_a_quota_looks_more_seldom() -> None:
+    """So that together they look as often as one alone."""
+    looked_at = []
+    for users in (1, 2):
+        dimension, now = Dimension(REQUESTS), 0.1
+        dimension.share(users, 1.0)
+        ticket = Ticket(0.0, (1.0, 100.0, 50.0, 150.0), [1.0, 100.0, 50.0, 150.0], 1, 400)
+        dimension.name(
+            Quota(bucket=Bucket.REQUESTS, limit=120.0, remaining=0.0), ticket, 0.0, 2.0, now
+        )
+        while dimension.rate == 2.0:
+            now += 1.0
+            dimension.take(1.0, now)
+        looked_at.append(now)
+
+    assert looked_at[1] > 1.8 * looked_at[0]
