@@ -74,6 +74,7 @@ class Limiter:
         self._held_until = -math.inf  # ... and for how long
         self._last_look = (-math.inf, 0.0, 0.0)  # when, admitted by then, requests a second
         self._sharers = 1  # runs known to use the quota, ours included
+        self._is_doubted = False  # some known limit changes by itself
         self._reviewed = _REVIEW
         self._speed: tuple[float, float, float] = (0.0, 0.0, 0.0)  # when, how many, per second
         for bucket, limit in (stated or {}).items():
@@ -131,14 +132,14 @@ class Limiter:
             ticket.era = concurrency.meet(in_flight, now)
         else:
             concurrency.unmet += 1
-        is_free = now > self._held_until + _HELD_S
         for dimension in self._known:
             dimension.take(cost[dimension.index], now)
             if dimension.level <= 0.0:
                 ticket.is_short = True
-            if is_free:
-                dimension.rest(now)
         tracker = self._tracker
+        if self._is_doubted and now > self._held_until + _HELD_S:
+            for dimension in self._known:
+                dimension.rest(now)
         if tracker.is_on:
             tracker.sent(ticket, estimate.mean, now)
         else:
@@ -414,8 +415,8 @@ class Limiter:
 
     def _review(self) -> None:
         """Say anew which known limit binds first; it depends on the job's sizes."""
-        is_doubted = any(known.is_doubted for known in self._known)
-        self._reviewed = _REVIEW_DOUBTED if is_doubted else _REVIEW
+        self._is_doubted = any(known.is_doubted for known in self._known)
+        self._reviewed = _REVIEW_DOUBTED if self._is_doubted else _REVIEW
         if not self._known:
             return
         mean = self._estimate.mean
