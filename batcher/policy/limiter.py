@@ -352,6 +352,8 @@ class Limiter:
         is_explained = dimension.name(hint, ticket, since, per_s, now)
         if dimension.rate == rate:
             return "" if is_explained else None
+        if limit and hint.limit != limit:
+            self._tracker.scale(index, hint.limit / limit)
         self._know(dimension)
         said = "the same limit" if hint.limit == limit else "a limit"
         return f"429 names {said}: {hint.limit:.6g} {UNITS[index]}/min"

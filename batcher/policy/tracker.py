@@ -213,6 +213,12 @@ class Tracker:
         self.unit, self._evidence.units.is_pinned = unit, True
         self.rate = min(self.rate, per_s)
 
+    def scale(self, unit: int, factor: float) -> None:
+        """The limit is another one: what was found is a share of it."""
+        if self.is_on and unit == self.unit and self._spacing is None:
+            self.rate *= factor
+            self._evidence.marks.clear()
+
     def holds_little(self) -> None:
         """The bucket is known to hold no more than a few attempts."""
         self._evidence.is_shallow = True

@@ -191,3 +191,21 @@ def test_who_shares_a_quota_looks_more_seldom() -> None:
         looked_at.append(now)
 
     assert looked_at[1] > 1.8 * looked_at[0]
+
+
+def test_a_share_of_a_limit_grows_with_it() -> None:
+    server = Namer(20.0)
+    server.run(30.0)
+    server.taken_per_s = 12.0
+    server.run(120.0)
+    tracker, dimension = server.limiter._tracker, server.limiter._known[0]
+    was = tracker.rate
+    assert tracker.is_below
+
+    server.per_s, server.taken_per_s = 40.0, 24.0
+    until = server.now + 60.0
+    while dimension.limit == 1200.0 and server.now < until:
+        was = tracker.rate
+        server.run(0.01)
+
+    assert tracker.rate == pytest.approx(2.0 * was, rel=0.3)
