@@ -28,7 +28,7 @@ class Namer:
         self.news: list[str] = []
 
     def _feedback(self) -> Feedback:
-        quotas = ()
+        quotas: tuple[Quota, ...] = ()
         ok = self.level >= 1.0
         self.level -= ok
         limit = Quota(bucket=Bucket.REQUESTS, limit=60.0 * self.per_s, remaining=int(self.level))
@@ -138,7 +138,10 @@ def test_what_was_raised_stays_where_the_run_needs_no_more() -> None:
     server.per_s = 1000.0
     server.run(60.0, every_s=1 / 30)
 
-    assert server.run(60.0, every_s=1 / 30) == (pytest.approx(60 * 30, rel=0.03), 0)
+    admitted, refused = server.run(60.0, every_s=1 / 30)
+
+    assert admitted == pytest.approx(60 * 30, rel=0.03)
+    assert not refused
 
 
 def test_the_settings_are_never_exceeded() -> None:
