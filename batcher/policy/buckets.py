@@ -13,7 +13,7 @@ import math
 from batcher.policy.company import Company
 from batcher.policy.doubt import Doubt
 from batcher.policy.lapse import LONGEST_S, Lapse
-from batcher.policy.ticket import OUTPUT, REQUESTS, Ticket
+from batcher.policy.ticket import INPUT, OUTPUT, REQUESTS, Ticket
 from batcher.records import Quota
 
 MINUTE_S = 60.0
@@ -21,6 +21,12 @@ LEAST_LIMIT = 0.1  # a minute; a server that names less is not to be believed
 _MARGIN_S = 0.5  # seconds of refill kept in reserve against jitter on the way to the server ...
 _MARGIN_SHARE = 0.08  # ... but not more than this share of a minute's limit
 _MARGIN_OF_BURST = 0.1  # ... nor of what the bucket really holds
+_NAMED_MARGIN_S = 0.25  # the same of input where no header tells how much is left ...
+_NAMED_MARGIN_OF_BURST = 0.3
+_CARE = 1.5  # ... so many times as much after a refusal ...
+_MOST_CARE = 2.0  # ... until it is as much as this
+_DEEPER = 1.25  # what a bucket is taken to hold is too little now and then
+_SHALLOW = 0.8  # of what it was taken to hold: it holds less
 _MARGIN_OF_SEEN = 0.3  # ... whatever refusals may have been others'
 _JITTER_S = 0.03  # the least: kept even where the bucket has no room for it beside an attempt
 _FOREIGN_TAU_S = 15.0  # belief in other users of the quota fades
@@ -137,7 +143,16 @@ class Dimension:
         self._care = 1.0
         self._size_up()
 
-    def name(self, quota: Quota, ticket: Ticket, since: float, per_s: float, now: float) -> bool:
+    def name(
+        self,
+        quota: Quota,
+        ticket: Ticket,
+        since: float,
+        per_s: float,
+        now: float,
+        *,
+        holds: float = math.inf,
+    ) -> bool:
         """Take a limit out of the text of a 429; returns whether it explains the refusal.
 
         Args:
@@ -145,23 +160,56 @@ class Dimension:
             ticket: The refused attempt.
             since: Units admitted after it was sent.
             per_s: Attempts a second that are worth the limit.
+            holds: Units the bucket seems to hold.
             now: Monotonic seconds.
         """
-        cost = ticket.cost[self.index]
-        level = 0.5 * cost + quota.limit / MINUTE_S * (now - ticket.sent) - since
-        rate = min(quota.limit / MINUTE_S, self._ceiling)
+        doubt, rate = self._doubt, min(quota.limit / MINUTE_S, self._ceiling)
         is_news = is_explained = quota.limit != self.limit or abs(self.rate - rate) > 1e-6 * rate
+        # What a text does not tell: a bucket holds as many seconds of one limit as of another.
+        held_s = MINUTE_S if doubt is None else min(MINUTE_S, self.capacity / self.rate)
+        holds = min(holds, rate * held_s)
+        cost = min(holds, ticket.cost[self.index])
+        level = 0.5 * cost + quota.limit / MINUTE_S * (now - ticket.sent) - since
         if is_news:
-            if self._doubt is None and not self._is_told:
-                self._doubt = Doubt()
-            self.learn(quota.limit, level=level, capacity=quota.limit, now=now)
-            self._seen = self.capacity  # no text tells how much it really holds
-        if self._doubt is not None:
+            if doubt is None and not self._is_told:
+                doubt = self._doubt = Doubt()
+            self.learn(quota.limit, level=level, capacity=holds, now=now)
+            self._seen = self.capacity
+        if doubt is not None:
             per_s /= self._company.users
-            is_explained = self._doubt.named(self.rate, per_s, ticket.sent, now, anew=is_news)
+            is_explained = doubt.named(self.rate, per_s, ticket.sent, now, anew=is_news)
+            if self.index == INPUT and not is_news:
+                self.fill(now)
+                at_most = doubt.brim.at_most(self.level - level)
+                is_explained = self._holds(at_most, cost) or is_explained or self._keep_more()
         if is_news or self.level > level + cost:
             self.emptied(level, now)
+            if doubt is not None:
+                doubt.brim.emptied(level, ticket.sent)
         return is_explained
+
+    def _holds(self, holds: float | None, cost: float) -> bool:
+        """See what a refusal tells of what the bucket holds; returns whether that is news."""
+        if holds is None:
+            return False
+        if cost >= self.capacity:
+            holds = min(self._most, _DEEPER * self.capacity)  # it was not full
+            is_news = holds > self.capacity
+        else:
+            holds = max(cost, holds)
+            is_news = holds < _SHALLOW * self.capacity
+        if is_news:
+            self.capacity = self._seen = holds
+            self._size_up()
+        return is_news
+
+    def _keep_more(self) -> bool:
+        """Keep more in reserve after a refusal; returns whether there was more to be kept."""
+        if self._care >= _MOST_CARE:
+            return False
+        self._care *= _CARE
+        self._size_up()
+        return True
 
     def fill(self, now: float) -> None:
         """Bring the level up to `now`."""
@@ -186,8 +234,9 @@ class Dimension:
         """The limit may have been raised; a refusal will say so, or that it was not."""
         rate = min(rate, self._ceiling)
         if rate > self.rate:
+            self.capacity *= rate / self.rate
+            self._seen = self.capacity
             self.rate = rate
-            self.capacity = max(self.capacity, rate * MINUTE_S)
             self._size_up()
 
     def wait_s(self, cost: float, now: float) -> float:
@@ -232,7 +281,7 @@ class Dimension:
                 pace = company.pace(level, self.rate, fill_s, is_coarse=self._is_overflowing)
             self._next_at = max(self._next_at, now - 0.2) + cost / pace
         if self._doubt is not None:
-            self._doubt.sent(now)
+            self._doubt.sent(self.level, now)
         level = self.level  # what is more than a full bucket is the margin's room, not saved
         self.level = (level if level < self.capacity else self.capacity) - cost
 
@@ -247,6 +296,12 @@ class Dimension:
             self.fill(now)
         level = self.level + amount
         self.level = level if level < self._full else self._full
+
+    def settle(self, ticket: Ticket, actual: float, now: float) -> None:
+        """An answer took `actual` of what was set aside."""
+        doubt = self._doubt
+        if doubt is None or self.index != INPUT or ticket.sent >= doubt.brim.known_at:
+            self.give(ticket.cost[self.index] - actual, now)
 
     def share(self, users: int, part: float) -> None:
         """So many clients, ourselves included, are known; we take so much of an equal part."""
@@ -446,6 +501,9 @@ class Dimension:
         self._full = self.capacity + min(self.margin, _JITTER_S * self.rate)
 
     def _base_margin(self) -> float:
+        is_named = self._doubt is not None and self.index == INPUT
         return min(
-            _MARGIN_S * self.rate, _MARGIN_SHARE * self._most, _MARGIN_OF_BURST * self.capacity
+            (_NAMED_MARGIN_S if is_named else _MARGIN_S) * self.rate,
+            _MARGIN_SHARE * self._most,
+            (_NAMED_MARGIN_OF_BURST if is_named else _MARGIN_OF_BURST) * self.capacity,
         )

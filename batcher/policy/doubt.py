@@ -7,6 +7,7 @@ the run needs no more.
 
 import math
 
+from batcher.policy.brim import Brim
 from batcher.policy.hold import Hold
 
 
@@ -15,15 +16,17 @@ class Doubt:
 
     Attributes:
         until: Until then it is kept to.
+        brim: What its bucket holds.
     """
 
-    __slots__ = ("_forgives", "_hold", "_rate", "until")
+    __slots__ = ("_forgives", "_hold", "_rate", "brim", "until")
 
     def __init__(self) -> None:
         self._hold = Hold()
         self._rate = 0.0
         self._forgives = False
         self.until = math.inf
+        self.brim = Brim()
 
     def named(self, rate: float, per_s: float, sent: float, now: float, *, anew: bool) -> bool:
         """A 429 names it; returns whether that explains the refusal.
@@ -52,8 +55,9 @@ class Doubt:
         """What to send at `now`, units a second."""
         return max(self._rate, self._hold.pace(self._rate, 0.0, now))
 
-    def sent(self, now: float) -> None:
-        """An attempt goes."""
+    def sent(self, level: float, now: float) -> None:
+        """An attempt goes, out of so much."""
+        self.brim.sent(level)
         self._hold.sent(0.0, now)
         self.until = self._hold.ends_at
 

@@ -228,7 +228,7 @@ class Limiter:
         for dimension in self._known:
             index = dimension.index
             if index:
-                dimension.give(cost[index] - actual[index], now)
+                dimension.settle(ticket, actual[index], now)
         tracker = self._tracker
         if tracker.is_on:
             tracker.settled(ticket, actual)
@@ -349,7 +349,10 @@ class Limiter:
         since = self._admitted[index] - ticket.total[index]
         per_s = hint.limit / MINUTE_S / max(_LEAST, self._estimate.mean[index])
         rate, limit = dimension.rate, dimension.limit
-        is_explained = dimension.name(hint, ticket, since, per_s, now)
+        holds = math.inf
+        if index == INPUT and not rate:
+            holds = self._tracker.held(ticket, hint.limit / MINUTE_S, index)
+        is_explained = dimension.name(hint, ticket, since, per_s, now, holds=holds)
         if dimension.rate == rate:
             return "" if is_explained else None
         if limit and hint.limit != limit:

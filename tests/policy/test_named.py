@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import cycle
 
 import pytest
 
@@ -9,7 +10,7 @@ from batcher.events import LimitChanged
 from batcher.policy.buckets import Dimension
 from batcher.policy.doubt import Doubt
 from batcher.policy.limiter import Limiter
-from batcher.policy.ticket import REQUESTS, Ticket
+from batcher.policy.ticket import INDEX, REQUESTS, Ticket
 from batcher.records import Bucket, Feedback, Need, Quota, Signal, Usage
 
 NEED = Need(input_chars=400, max_tokens=256)
@@ -212,3 +213,131 @@ def test_a_share_of_a_limit_grows_with_it() -> None:
         server.run(0.01)
 
     assert tracker.rate == pytest.approx(2.0 * was, rel=0.3)
+
+
+class Prompts:
+    """A named limit of input tokens, its bucket, and prompts that go as soon as they may."""
+
+    def __init__(self, per_s: float, holds_s: float, *sizes: float) -> None:
+        self.limiter = Limiter("s", max_in_flight=64)
+        self.per_s = per_s
+        self.holds = self.level = per_s * holds_s
+        self.sizes = cycle(sizes)
+        self.now = 0.0
+
+    @property
+    def dimension(self) -> Dimension:
+        return self.limiter._known[0]
+
+    def run(self, seconds: float) -> tuple[float, int]:
+        """Tokens let in a second, and requests refused."""
+        until, let_in, refused = self.now + seconds, 0.0, 0
+        start, size = self.now, next(self.sizes)
+        while self.now < until:
+            need = Need(input_chars=int(4 * size), max_tokens=50)
+            while (wait := self.limiter.wait_s(need, now=self.now)) > 0.0:
+                self._pass(wait)
+            ticket = self.limiter.reserve(need, now=self.now)
+            if self.level >= min(size, self.holds):
+                self.level -= size
+                let_in += size
+                usage = Usage(input_tokens=int(size), output_tokens=50)
+                feedback = Feedback(signal=Signal.OK, latency_s=0.01, usage=usage)
+                size = next(self.sizes)
+            else:
+                refused += 1
+                hint = Quota(bucket=Bucket.INPUT, limit=60.0 * self.per_s, remaining=0.0)
+                feedback = Feedback(signal=Signal.RATE, latency_s=0.01, limit_hint=hint)
+            self._pass(0.01)
+            tuple(self.limiter.settle(ticket, feedback, now=self.now))
+        return let_in / (self.now - start), refused
+
+    def _pass(self, seconds: float) -> None:
+        self.now += seconds
+        self.level = min(self.holds, self.level + self.per_s * seconds)
+
+
+@pytest.mark.parametrize("holds_s", [0.7, 1.0, 3.0])
+def test_the_first_refusal_tells_what_a_bucket_holds(holds_s: float) -> None:
+    server = Prompts(5000.0, holds_s, 500.0)
+    while not server.limiter._known:
+        server.run(0.01)
+
+    assert server.dimension.capacity == pytest.approx(5000.0 * holds_s, rel=0.15)
+
+
+def test_what_is_bigger_than_the_bucket_goes_when_that_is_full() -> None:
+    server = Prompts(2500.0, 1.0, *([200.0] * 20), 4000.0)
+    server.run(20.0)
+
+    per_s, refused = server.run(120.0)
+
+    assert per_s >= 0.95 * 2500.0
+    assert refused <= 0.03 * 120 * per_s / 381.0
+
+
+@pytest.mark.parametrize(("cost", "expected"), [(100.0, 1080.0), (2000.0, 2000.0)])
+def test_what_ran_over_tells_what_the_bucket_holds(cost: float, expected: float) -> None:
+    """It was thought to have 2,980 units before the last attempt, and had run over by 1,900."""
+    dimension = Dimension(INDEX[Bucket.INPUT])
+    limit = Quota(bucket=Bucket.INPUT, limit=60_000.0, remaining=0.0)
+    refused = Ticket(0.0, (1.0, 100.0, 50.0, 150.0), [0.0, 0.0, 0.0, 0.0], 1, 400)
+    dimension.name(limit, refused, 0.0, 10.0, 0.0)
+    for _ in range(3):
+        dimension.take(10.0, 0.0)
+    dimension.take(1030.0, 2.96)
+
+    again = Ticket(2.97, (1.0, cost, 50.0, 150.0), [0.0, 0.0, 0.0, 0.0], 1, 400)
+    dimension.level, dimension._at = 1900.0 + 0.5 * cost, 2.97
+    assert dimension.name(limit, again, 0.0, 10.0, 2.97)
+
+    assert dimension.capacity == pytest.approx(expected)
+
+
+def test_a_bucket_that_holds_more_than_it_seemed_is_found_to_by_what_it_refuses() -> None:
+    server = Prompts(2500.0, 1.0, *([200.0] * 20), 2400.0)
+    server.run(20.0)
+    server.dimension.capacity = 300.0
+    server.dimension._size_up()
+
+    per_s, refused = server.run(240.0)
+
+    assert per_s >= 0.96 * 2500.0
+    assert refused <= 0.02 * 240 * per_s / 305.0
+
+
+@pytest.mark.parametrize("bucket", [Bucket.INPUT, Bucket.REQUESTS])
+def test_after_refusals_of_prompts_that_nothing_explains_more_is_kept_back_at_first(
+    bucket: Bucket,
+) -> None:
+    dimension, now = Dimension(INDEX[bucket]), 0.0
+    limit = Quota(bucket=bucket, limit=60_000.0, remaining=0.0)
+    explained, margins = [], []
+    for _ in range(6):
+        ticket = Ticket(now + 0.1, (1.0, 100.0, 50.0, 150.0), [0.0, 0.0, 0.0, 0.0], 1, 400)
+        now += 0.2
+        explained.append(dimension.name(limit, ticket, 0.0, 10.0, now))
+        margins.append(dimension.margin)
+
+    if bucket is Bucket.INPUT:  # the limit, what it used up, twice more in reserve
+        assert explained == [True, True, True, True, False, False]
+        assert margins == [250.0, 250.0, 375.0, 562.5, 562.5, 562.5]
+    else:
+        assert explained == [True, True, False, False, False, False]
+        assert margins == [500.0] * 6
+
+
+def test_what_a_refusal_has_told_is_not_corrected_by_answers_to_what_was_sent_before() -> None:
+    dimension = Dimension(INDEX[Bucket.INPUT])
+    before, refused, after = (
+        Ticket(at, (1.0, 100.0, 50.0, 150.0), [0.0, 0.0, 0.0, 0.0], 1, 400) for at in (1, 2, 3)
+    )
+    limit = Quota(bucket=Bucket.INPUT, limit=60.0, remaining=0.0)
+    dimension.name(limit, refused, 0.0, 1.0, 2.0)
+    dimension.take(100.0, 2.0)
+    level = dimension.level
+
+    dimension.settle(before, 40.0, 2.0)
+    assert dimension.level == level
+    dimension.settle(after, 40.0, 2.0)
+    assert dimension.level == level + 60.0
