@@ -7,7 +7,7 @@ corrected as answers come. Requests a minute are the gate's matter (pipeline/gat
 
 from collections.abc import Mapping
 
-from batcher.policy.buckets import Dimension
+from batcher.policy.dimension import Dimension
 from batcher.policy.estimate import Estimate
 from batcher.policy.ticket import INDEX, Ticket
 from batcher.records import Bucket, Feedback, Need, Signal

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from batcher.events import Event, LimitChanged, Paused
 from batcher.policy.breaker import Breaker
-from batcher.policy.buckets import LEAST_LIMIT, MINUTE_S, Dimension
+from batcher.policy.bucket import LEAST_LIMIT, MINUTE_S
 from batcher.policy.concurrency import Concurrency
+from batcher.policy.dimension import Dimension
 from batcher.policy.estimate import Estimate
 from batcher.policy.ramp import Ramp
 from batcher.policy.reserving import Reserving

@@ -9,7 +9,7 @@ Until a server has shown otherwise, output counts as set aside: that is the safe
 
 import math
 
-from batcher.policy.buckets import Dimension
+from batcher.policy.dimension import Dimension
 from batcher.policy.ticket import INPUT, OUTPUT, Ticket
 
 _ROUNDING = 2000.0  # tokens: headers give thousands, and two of them are compared

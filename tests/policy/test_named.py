@@ -7,7 +7,7 @@ from itertools import cycle
 import pytest
 
 from batcher.events import LimitChanged
-from batcher.policy.buckets import Dimension
+from batcher.policy.dimension import Dimension
 from batcher.policy.doubt import Doubt
 from batcher.policy.limiter import Limiter
 from batcher.policy.ticket import INDEX, REQUESTS, Ticket

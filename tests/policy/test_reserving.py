@@ -5,7 +5,7 @@ from collections import deque
 
 import pytest
 
-from batcher.policy.buckets import Dimension
+from batcher.policy.dimension import Dimension
 from batcher.policy.reserving import Reserving
 from batcher.policy.ticket import OUTPUT, Ticket
 

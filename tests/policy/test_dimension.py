@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batcher.policy.buckets import Dimension
+from batcher.policy.dimension import Dimension
 from batcher.policy.ticket import INPUT, REQUESTS, Ticket
 from batcher.records import Bucket, Quota
 

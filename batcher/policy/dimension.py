@@ -1,0 +1,154 @@
+"""One known limit, whoever told it: the settings, headers, or the text of a 429.
+
+What only a text has named is exact when it is said, and nothing tells when it is raised, nor
+what the bucket holds. Both are found out by keeping to it, and by exceeding it now and then.
+
+Constants: simulated servers whose 429s name their limit, see tests/scenarios.
+"""
+
+import math
+
+from batcher.policy.bucket import MARGIN_SHARE, MINUTE_S
+from batcher.policy.doubt import Doubt
+from batcher.policy.headers import ToldBucket
+from batcher.policy.ticket import INPUT, Ticket
+from batcher.records import Quota
+
+_MARGIN_S = 0.25  # seconds of refill kept in reserve of input that no header tells of ...
+_MARGIN_OF_BURST = 0.3  # ... but not more than this share of what the bucket holds
+_CARE = 1.5  # ... so many times as much after a refusal ...
+_MOST_CARE = 2.0  # ... until it is as much as this
+_DEEPER = 1.25  # what a bucket is taken to hold is too little now and then
+_SHALLOW = 0.8  # of what it was taken to hold: it holds less
+
+
+class Dimension(ToldBucket):
+    """One known limit: requests, or input, output or all tokens a minute."""
+
+    __slots__ = ("_doubt", "_is_told")
+
+    def __init__(self, index: int) -> None:
+        super().__init__(index)
+        self._is_told = False  # by headers, which say so when it is raised
+        self._doubt: Doubt | None = None  # while they do not
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether the rate changes by itself, to see whether there is more."""
+        return self._doubt is not None
+
+    def name(
+        self,
+        quota: Quota,
+        ticket: Ticket,
+        since: float,
+        per_s: float,
+        now: float,
+        *,
+        holds: float = math.inf,
+    ) -> bool:
+        """Take a limit out of the text of a 429; returns whether it explains the refusal.
+
+        Args:
+            quota: What the text said.
+            ticket: The refused attempt.
+            since: Units admitted after it was sent.
+            per_s: Attempts a second that are worth the limit.
+            holds: Units the bucket seems to hold.
+            now: Monotonic seconds.
+        """
+        doubt, rate = self._doubt, min(quota.limit / MINUTE_S, self._ceiling)
+        is_news = is_explained = quota.limit != self.limit or abs(self.rate - rate) > 1e-6 * rate
+        # What a text does not tell: a bucket holds as many seconds of one limit as of another.
+        held_s = MINUTE_S if doubt is None else min(MINUTE_S, self.capacity / self.rate)
+        holds = min(holds, rate * held_s)
+        cost = min(holds, ticket.cost[self.index])
+        level = 0.5 * cost + quota.limit / MINUTE_S * (now - ticket.sent) - since
+        if is_news:
+            if doubt is None and not self._is_told:
+                doubt = self._doubt = Doubt()
+            self.learn(quota.limit, level=level, capacity=holds, now=now)
+            self._seen = self.capacity
+        if doubt is not None:
+            per_s /= self._company.users
+            is_explained = doubt.named(self.rate, per_s, ticket.sent, now, anew=is_news)
+            if self.index == INPUT and not is_news:
+                self.fill(now)
+                at_most = doubt.brim.at_most(self.level - level)
+                is_explained = self._holds(at_most, cost) or is_explained or self._keep_more()
+        if is_news or self.level > level + cost:
+            self.emptied(level, now)
+            if doubt is not None:
+                doubt.brim.emptied(level, ticket.sent)
+        return is_explained
+
+    def _holds(self, holds: float | None, cost: float) -> bool:
+        """See what a refusal tells of what the bucket holds; returns whether that is news."""
+        if holds is None:
+            return False
+        if cost >= self.capacity:
+            holds = min(self._most, _DEEPER * self.capacity)  # it was not full
+            is_news = holds > self.capacity
+        else:
+            holds = max(cost, holds)
+            is_news = holds < _SHALLOW * self.capacity
+        if is_news:
+            self.capacity = self._seen = holds
+            self._size_up()
+        return is_news
+
+    def _keep_more(self) -> bool:
+        """Keep more in reserve after a refusal; returns whether there was more to be kept."""
+        if self._care >= _MOST_CARE:
+            return False
+        self._care *= _CARE
+        self._size_up()
+        return True
+
+    def fill(self, now: float) -> None:
+        """Bring the level up to `now`."""
+        doubt = self._doubt
+        if doubt is not None and now > doubt.until and now > self._at:
+            self._exceed(doubt.pace(now))
+        super().fill(now)
+
+    def _exceed(self, rate: float) -> None:
+        """The limit may have been raised; a refusal will say so, or that it was not."""
+        rate = min(rate, self._ceiling)
+        if rate > self.rate:
+            self.capacity *= rate / self.rate
+            self._seen = self.capacity
+            self.rate = rate
+            self._size_up()
+
+    def take(self, cost: float, now: float) -> None:
+        """Set `cost` aside."""
+        if self._doubt is not None:
+            self.fill(now)
+            self._doubt.sent(self.level, now)
+        super().take(cost, now)
+
+    def rest(self, now: float) -> None:
+        """No quota holds us back: nothing is to be found out about this one."""
+        if self._doubt is not None:
+            self._doubt.rest(self.rate, now)
+
+    def settle(self, ticket: Ticket, actual: float, now: float) -> None:
+        """An answer took `actual` of what was set aside."""
+        doubt = self._doubt
+        if doubt is None or self.index != INPUT or ticket.sent >= doubt.brim.known_at:
+            super().settle(ticket, actual, now)
+
+    def read(self, quota: Quota, ticket: Ticket, since: float, now: float) -> None:
+        """Correct limit and level by a header, which tells more than any text."""
+        if self._doubt is not None:
+            self._doubt, self.limit = None, 0.0
+        self._is_told = True
+        super().read(quota, ticket, since, now)
+
+    def _base_margin(self) -> float:
+        if self._doubt is None or self.index != INPUT:
+            return super()._base_margin()
+        return min(
+            _MARGIN_S * self.rate, MARGIN_SHARE * self._most, _MARGIN_OF_BURST * self.capacity
+        )
