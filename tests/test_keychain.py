@@ -142,17 +142,17 @@ class TestKeyring:
             {"source": "env:C"},
         )
 
-        assert found["B"]._known[0].rate == 1.0
-        assert found["C"]._known == []
+        assert found["B"]._limits.known[0].rate == 1.0
+        assert found["C"]._limits.known == []
 
     def test_the_jobs_limit_on_tokens_is_kept_once_not_per_scope(self) -> None:
         limits = Limits(output_tokens_per_minute=600)
         one: dict[str, object] = {"source": "env:A"}
         two: dict[str, object] = {"source": "env:B"}
 
-        assert self.limiters(limits, one)["A"]._known[0].rate == 10.0
+        assert self.limiters(limits, one)["A"]._limits.known[0].rate == 10.0
         assert make_ceiling(keys(Job(keys=[one])), limits) is None
-        assert self.limiters(limits, one, two)["A"]._known == []
+        assert self.limiters(limits, one, two)["A"]._limits.known == []
         assert make_ceiling(keys(Job(keys=[one, two])), limits) is not None
 
     def test_sharing_is_looked_for_only_between_scopes(self) -> None:

@@ -10,7 +10,7 @@ continuous refill. Constants: twenty-three simulated quotas, see tests/scenarios
 import math
 
 from batcher.policy.company import Company
-from batcher.policy.ticket import Ticket
+from batcher.policy.lapse import Lapse
 
 MINUTE_S = 60.0
 LEAST_LIMIT = 0.1  # a minute; a server that names less is not to be believed
@@ -19,6 +19,8 @@ MARGIN_SHARE = 0.08  # ... but not more than this share of a minute's limit
 _MARGIN_OF_BURST = 0.1  # ... nor of what the bucket really holds
 _MARGIN_OF_SEEN = 0.3  # ... whatever refusals may have been others'
 _JITTER_S = 0.03  # the least: kept even where the bucket has no room for it beside an attempt
+_WINDOW_PEAK = 2.0  # times the rate at which what a window holds is spent
+_WINDOW_DIP_S = 0.02  # a sender woken late may catch up by this much
 _FOREIGN_TAU_S = 15.0  # belief in other users of the quota fades
 
 
@@ -43,9 +45,11 @@ class TokenBucket:
         "_full",
         "_is_overflowing",
         "_known_at",
+        "_lapse",
         "_most",
         "_next_at",
         "_seen",
+        "_until",
         "capacity",
         "index",
         "level",
@@ -69,6 +73,13 @@ class TokenBucket:
         self._most = 0.0  # a minute's worth: no bucket holds more
         self._is_overflowing = False  # it seems to hold no more than was seen, which is little
         self._company = Company()
+        self._lapse: Lapse | None = None  # of a limit that may be a short window's
+        self._until = math.inf  # until then the rate is what it is
+
+    @property
+    def is_window(self) -> bool:
+        """Whether the server counts what was sent in a window, of less than a minute."""
+        return self._lapse is not None and self._lapse.is_window
 
     def state(self, per_minute: float, *, burst_s: float) -> None:
         """Take a limit from the settings: never exceeded, whatever the server allows."""
@@ -103,6 +114,8 @@ class TokenBucket:
         self._at = now
         if elapsed == math.inf:
             return
+        if now > self._until:
+            self._outlive(now)
         foreign = self._foreign
         users = self._company.users
         if users > 1:
@@ -112,10 +125,16 @@ class TokenBucket:
         if self._foreign:
             self._foreign *= max(0.0, 1.0 - elapsed / _FOREIGN_TAU_S)
 
+    def _outlive(self, now: float) -> None:
+        """The rate has been what it is for as long as it was sure."""
+
     def wait_s(self, cost: float, now: float) -> float:
         """Seconds until `cost` may be taken; what exceeds the bucket waits for a full one."""
         if now > self._at:
             self.fill(now)
+        lapse = self._lapse
+        if lapse is not None and lapse.is_window:
+            return max(lapse.wait_s(self._company.users, now), self._next_at - now)
         level = self.level
         is_contended = self._company.is_there(now)
         if not is_contended and level >= cost + self.margin and now >= self._next_at:
@@ -136,15 +155,20 @@ class TokenBucket:
         """Set `cost` aside."""
         if now > self._at:
             self.fill(now)
-        self._space(cost, now)
+        lapse = self._lapse
+        if lapse is not None:
+            lapse.sent(now)
+        if lapse is not None and lapse.is_window:
+            due = max(self._next_at, now - _WINDOW_DIP_S)
+            self._next_at = due + cost / (_WINDOW_PEAK * self.rate)
+        elif self._company.is_there(now):
+            self._space(cost, now)
         level = self.level  # what is more than a full bucket is the margin's room, not saved
         self.level = (level if level < self.capacity else self.capacity) - cost
 
     def _space(self, cost: float, now: float) -> None:
         """Others take from it too: let the next attempt keep its distance."""
         company = self._company
-        if not company.is_there(now):
-            return
         if company.users > 1:
             holds = min(self.capacity, self._seen)
             pace = company.agreed_pace(self.level, self.rate, holds)
@@ -159,10 +183,6 @@ class TokenBucket:
             self.fill(now)
         level = self.level + amount
         self.level = level if level < self._full else self._full
-
-    def settle(self, ticket: Ticket, actual: float, now: float) -> None:
-        """An answer took `actual` of what was set aside."""
-        self.give(ticket.cost[self.index] - actual, now)
 
     def emptied(self, level: float, now: float) -> None:
         """A refusal shows that there was no more than `level`."""

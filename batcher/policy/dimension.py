@@ -23,19 +23,17 @@ _SHALLOW = 0.8  # of what it was taken to hold: it holds less
 
 
 class Dimension(ToldBucket):
-    """One known limit: requests, or input, output or all tokens a minute."""
+    """One known limit: requests, or input, output or all tokens a minute.
 
-    __slots__ = ("_doubt", "_is_told")
+    Attributes:
+        doubt: Whether it still holds, while no header would say so when it is raised.
+    """
+
+    __slots__ = ("doubt",)
 
     def __init__(self, index: int) -> None:
         super().__init__(index)
-        self._is_told = False  # by headers, which say so when it is raised
-        self._doubt: Doubt | None = None  # while they do not
-
-    @property
-    def is_doubted(self) -> bool:
-        """Whether the rate changes by itself, to see whether there is more."""
-        return self._doubt is not None
+        self.doubt: Doubt | None = None
 
     def name(
         self,
@@ -57,7 +55,7 @@ class Dimension(ToldBucket):
             holds: Units the bucket seems to hold.
             now: Monotonic seconds.
         """
-        doubt, rate = self._doubt, min(quota.limit / MINUTE_S, self._ceiling)
+        doubt, rate = self.doubt, min(quota.limit / MINUTE_S, self._ceiling)
         is_news = is_explained = quota.limit != self.limit or abs(self.rate - rate) > 1e-6 * rate
         # What a text does not tell: a bucket holds as many seconds of one limit as of another.
         held_s = MINUTE_S if doubt is None else min(MINUTE_S, self.capacity / self.rate)
@@ -66,12 +64,13 @@ class Dimension(ToldBucket):
         level = 0.5 * cost + quota.limit / MINUTE_S * (now - ticket.sent) - since
         if is_news:
             if doubt is None and not self._is_told:
-                doubt = self._doubt = Doubt()
+                doubt = self.doubt = Doubt()
             self.learn(quota.limit, level=level, capacity=holds, now=now)
             self._seen = self.capacity
         if doubt is not None:
             per_s /= self._company.users
             is_explained = doubt.named(self.rate, per_s, ticket.sent, now, anew=is_news)
+            self._until = doubt.until
             if self.index == INPUT and not is_news:
                 self.fill(now)
                 at_most = doubt.brim.at_most(self.level - level)
@@ -105,49 +104,42 @@ class Dimension(ToldBucket):
         self._size_up()
         return True
 
-    def fill(self, now: float) -> None:
-        """Bring the level up to `now`."""
-        doubt = self._doubt
-        if doubt is not None and now > doubt.until and now > self._at:
-            self._exceed(doubt.pace(now))
-        super().fill(now)
-
-    def _exceed(self, rate: float) -> None:
+    def _outlive(self, now: float) -> None:
         """The limit may have been raised; a refusal will say so, or that it was not."""
-        rate = min(rate, self._ceiling)
+        if self.doubt is None:
+            return
+        rate = min(self.doubt.pace(now), self._ceiling)
         if rate > self.rate:
             self.capacity *= rate / self.rate
             self._seen = self.capacity
             self.rate = rate
             self._size_up()
 
-    def take(self, cost: float, now: float) -> None:
-        """Set `cost` aside."""
-        if self._doubt is not None:
-            self.fill(now)
-            self._doubt.sent(self.level, now)
-        super().take(cost, now)
+    def sends(self, now: float) -> None:
+        """An attempt is about to go, while the limit is doubted."""
+        self.fill(now)
+        if self.doubt is not None:
+            self.doubt.sent(self.level, now)
+            self._until = self.doubt.until
 
     def rest(self, now: float) -> None:
         """No quota holds us back: nothing is to be found out about this one."""
-        if self._doubt is not None:
-            self._doubt.rest(self.rate, now)
+        if self.doubt is not None:
+            self.doubt.rest(self.rate, now)
+            self._until = self.doubt.until
 
     def settle(self, ticket: Ticket, actual: float, now: float) -> None:
         """An answer took `actual` of what was set aside."""
-        doubt = self._doubt
+        doubt = self.doubt
         if doubt is None or self.index != INPUT or ticket.sent >= doubt.brim.known_at:
-            super().settle(ticket, actual, now)
+            self.give(ticket.cost[self.index] - actual, now)
 
-    def read(self, quota: Quota, ticket: Ticket, since: float, now: float) -> None:
-        """Correct limit and level by a header, which tells more than any text."""
-        if self._doubt is not None:
-            self._doubt, self.limit = None, 0.0
-        self._is_told = True
-        super().read(quota, ticket, since, now)
+    def _unnamed(self) -> None:
+        if self.doubt is not None:
+            self.doubt, self.limit, self._until = None, 0.0, math.inf
 
     def _base_margin(self) -> float:
-        if self._doubt is None or self.index != INPUT:
+        if self.doubt is None or self.index != INPUT:
             return super()._base_margin()
         return min(
             _MARGIN_S * self.rate, MARGIN_SHARE * self._most, _MARGIN_OF_BURST * self.capacity

@@ -17,8 +17,6 @@ _ONE = 2.0  # requests: a bucket of one is told as one and a half
 _COARSE = 4.0  # times what headers may be off by: of less they tell next to nothing
 _TINY_S = 0.8  # of refill; what holds no more has no room for a margin
 _LEAST_HELD = 0.1  # of a request, where a limit is less than one a minute
-_WINDOW_PEAK = 2.0  # times the rate at which what a window holds is spent
-_WINDOW_DIP_S = 0.02  # a sender woken late may catch up by this much
 
 
 class ToldBucket(TokenBucket):
@@ -30,7 +28,7 @@ class ToldBucket(TokenBucket):
 
     __slots__ = (
         "_is_capped",
-        "_lapse",
+        "_is_told",
         "_one",
         "_refused_at",
         "_rounded_off",
@@ -46,33 +44,9 @@ class ToldBucket(TokenBucket):
         self._rounded_off = 0.5 if index == REQUESTS else 0.0  # on average
         self._one = _ONE if index == REQUESTS else _COARSE * self._tolerance
         self._is_capped = False
+        self._is_told = False
         self._told_at = -math.inf
         self._refused_at = -math.inf
-        self._lapse: Lapse | None = None  # of a limit that may be a short window's
-
-    @property
-    def is_window(self) -> bool:
-        """Whether the server counts what was sent in a window, of less than a minute."""
-        return self._lapse is not None and self._lapse.is_window
-
-    def wait_s(self, cost: float, now: float) -> float:
-        """Seconds until `cost` may be taken; what exceeds the bucket waits for a full one."""
-        lapse = self._lapse
-        if lapse is None or not lapse.is_window:
-            return super().wait_s(cost, now)
-        if now > self._at:
-            self.fill(now)
-        return max(lapse.wait_s(self._company.users, now), self._next_at - now)
-
-    def _space(self, cost: float, now: float) -> None:
-        lapse = self._lapse
-        if lapse is not None:
-            lapse.sent(now)
-        if lapse is not None and lapse.is_window:
-            due = max(self._next_at, now - _WINDOW_DIP_S)
-            self._next_at = due + cost / (_WINDOW_PEAK * self.rate)
-        else:
-            super()._space(cost, now)
 
     def read(self, quota: Quota, ticket: Ticket, since: float, now: float) -> None:
         """Correct limit and level by a header.
@@ -89,6 +63,9 @@ class ToldBucket(TokenBucket):
         had = left + ticket.cost[self.index]
         age = now - ticket.sent
         self._company.heard(age)
+        if not self._is_told:
+            self._is_told = True
+            self._unnamed()
         if quota.limit != self.limit and not self._renew(quota, ticket, had, since, now):
             return
         resets = quota.resets_in_s
@@ -115,6 +92,9 @@ class ToldBucket(TokenBucket):
             and (quota.remaining > 0.0 or self.index == REQUESTS)  # nought may be any debt
         ):
             self._correct(off + self._tolerance, ticket, age, now)
+
+    def _unnamed(self) -> None:
+        """The first header has come, which tells more than any text."""
 
     def _follow(self, left: float, ticket: Ticket) -> None:
         """See whether the limit is a short window's."""

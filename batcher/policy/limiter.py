@@ -13,11 +13,10 @@ from batcher.events import Event, LimitChanged, Paused
 from batcher.policy.breaker import Breaker
 from batcher.policy.bucket import LEAST_LIMIT, MINUTE_S
 from batcher.policy.concurrency import Concurrency
-from batcher.policy.dimension import Dimension
 from batcher.policy.estimate import Estimate
+from batcher.policy.limits import Limits
 from batcher.policy.ramp import Ramp
-from batcher.policy.reserving import Reserving
-from batcher.policy.ticket import INDEX, INPUT, OUTPUT, TOTAL, UNITS, Amounts, Ticket
+from batcher.policy.ticket import INPUT, OUTPUT, TOTAL, UNITS, Amounts, Ticket
 from batcher.policy.tracker import Tracker
 from batcher.records import Bucket, Feedback, Need, Quota, Signal
 
@@ -60,9 +59,7 @@ class Limiter:
     ) -> None:
         self._scope = scope
         self._estimate = Estimate()
-        self._dimensions = [Dimension(index) for index in range(4)]
-        self._known: list[Dimension] = []
-        self._reserving = Reserving()
+        self._limits = Limits(stated or {}, burst_s=burst_s)
         self._asked = self._generated = 0.0  # output: most of what is in flight, of all answers
         self._tracker = Tracker()
         self._ramp = Ramp()
@@ -78,10 +75,6 @@ class Limiter:
         self._is_doubted = False  # some known limit changes by itself
         self._reviewed = _REVIEW
         self._speed: tuple[float, float, float] = (0.0, 0.0, 0.0)  # when, how many, per second
-        for bucket, limit in (stated or {}).items():
-            dimension = self._dimensions[INDEX[bucket]]
-            dimension.state(limit, burst_s=burst_s)
-            self._known.append(dimension)
         self._review()
 
     @property
@@ -95,14 +88,11 @@ class Limiter:
         if wait < _FULL_S and len(self._flying) >= self._concurrency.limit:
             wait = _FULL_S
         tracker = self._tracker
-        if self._known or tracker.is_on:
+        if self._limits.known or tracker.is_on:
             cost = self._estimate.cost(need)
             held = tracker.wait_s(cost, now) if tracker.is_on else 0.0
             is_spaced = tracker.is_on and tracker.is_spaced
-            for dimension in self._known:
-                units = cost[dimension.index]
-                if not (is_spaced and dimension.is_rounded_away(units)):
-                    held = max(held, dimension.wait_s(units, now))
+            held = max(held, self._limits.wait_s(cost, now, is_spaced=is_spaced))
             if held > 0.0:
                 self._held_at = now
                 self._held_until = now + held
@@ -133,14 +123,10 @@ class Limiter:
             ticket.era = concurrency.meet(in_flight, now)
         else:
             concurrency.unmet += 1
-        for dimension in self._known:
-            dimension.take(cost[dimension.index], now)
-            if dimension.level <= 0.0:
-                ticket.is_short = True
+        ticket.is_short = self._limits.take(cost, now)
         tracker = self._tracker
         if self._is_doubted and now > self._held_until + _HELD_S:
-            for dimension in self._known:
-                dimension.rest(now)
+            self._limits.rest(now)
         if tracker.is_on:
             tracker.sent(ticket, estimate.mean, now)
         else:
@@ -189,9 +175,7 @@ class Limiter:
         all_of_us = [own, *(one for one in others if len(one) == len(mean))] if own else []
         count = max(1, len(all_of_us))
         fair = [sum(amounts) / count for amounts in zip(*all_of_us, strict=True)] or mean
-        for dimension in self._known:
-            index = dimension.index
-            dimension.share(count, flow * mean[index] / max(_LEAST, fair[index]))
+        self._limits.share(count, [flow * amount for amount in mean], fair)
         if count == 1:
             tracker.alone()
         elif tracker.is_on:
@@ -226,10 +210,7 @@ class Limiter:
         admitted[1] += actual[1] - cost[1]
         admitted[2] += actual[2] - cost[2]
         admitted[3] += actual[3] - cost[3]
-        for dimension in self._known:
-            index = dimension.index
-            if index:
-                dimension.settle(ticket, actual[index], now)
+        self._limits.settle(ticket, actual, now)
         tracker = self._tracker
         if tracker.is_on:
             tracker.settled(ticket, actual)
@@ -303,8 +284,7 @@ class Limiter:
             later.asked -= ticket.max_tokens
         _subtract(ticket.total, cost)
         _subtract(self._admitted, cost)
-        for dimension in self._known:
-            dimension.give(cost[dimension.index], now)
+        self._limits.give_back(ticket, now)
         if self._tracker.is_on:
             self._tracker.returned(ticket)
 
@@ -315,14 +295,9 @@ class Limiter:
             reason = self._take_hint(ticket, hint, now)
             if reason is not None and not self._tracker.is_below:
                 return reason or None
-        short = [quota for quota in feedback.quotas if self._is_short(quota, ticket)]
-        for quota in short:
-            dimension = self._dimensions[INDEX[quota.bucket]]
-            since = self._admitted[dimension.index] - ticket.total[dimension.index]
-            dimension.refused(ticket, quota.remaining, since=since, now=now)
+        short = self._limits.refused(ticket, feedback.quotas, self._admitted, now)
         if short:
-            known = [self._dimensions[INDEX[quota.bucket]] for quota in short]
-            if not all(d.is_shallow(ticket.cost[d.index]) for d in known):
+            if not all(known.is_shallow(ticket.cost[known.index]) for known in short):
                 return None
             self._tracker.holds_little()
         if ticket.is_short and not feedback.quotas:
@@ -338,14 +313,9 @@ class Limiter:
             now=now,
         )
 
-    @staticmethod
-    def _is_short(quota: Quota, ticket: Ticket) -> bool:
-        cost = ticket.cost[INDEX[quota.bucket]]
-        return quota.remaining < 1.1 * cost + (0.5 if cost == 1.0 else 500.0)
-
     def _take_hint(self, ticket: Ticket, hint: Quota, now: float) -> str | None:
         """A 429 named its limit; returns the news, "" for none, None when it explains nothing."""
-        dimension = self._dimensions[INDEX[hint.bucket]]
+        dimension = self._limits.of(hint.bucket)
         index = dimension.index
         since = self._admitted[index] - ticket.total[index]
         per_s = hint.limit / MINUTE_S / max(_LEAST, self._estimate.mean[index])
@@ -358,7 +328,8 @@ class Limiter:
             return "" if is_explained else None
         if limit and hint.limit != limit:
             self._tracker.scale(index, hint.limit / limit)
-        self._know(dimension)
+        self._limits.know(dimension)
+        self._review()
         said = "the same limit" if hint.limit == limit else "a limit"
         return f"429 names {said}: {hint.limit:.6g} {UNITS[index]}/min"
 
@@ -383,53 +354,27 @@ class Limiter:
     # -- headers
 
     def _read(self, ticket: Ticket, feedback: Feedback, now: float) -> list[Event]:
-        events: list[Event] = []
         if not feedback.quotas:
-            return events
-        dimensions, admitted, total = self._dimensions, self._admitted, ticket.total
-        reserving = self._reserving
-        for quota in feedback.quotas:
-            if not 0.0 <= quota.remaining < math.inf:
-                continue
-            index = INDEX[quota.bucket]
-            dimension = dimensions[index]
-            was = dimension.rate
-            since = admitted[index] - total[index]
-            if index >= OUTPUT:
-                if was and ticket.sent >= reserving.next_at:
-                    self._weigh(ticket, feedback, quota.remaining, dimension)
-                if not reserving.is_on:  # what is in flight was not charged then
-                    since += total[OUTPUT] - ticket.generated
-            dimension.read(quota, ticket, since, now)
-            if dimension.rate != was:
-                self._know(dimension)
-                events.append(self._changed(f"headers: {quota.limit:.6g} {UNITS[index]} a minute"))
+            return []
+        events: list[Event] = []
+        for known in self._limits.read(ticket, feedback, self._admitted, now):
+            self._review()
+            events.append(
+                self._changed(f"headers: {known.limit:.6g} {UNITS[known.index]} a minute")
+            )
+        self._estimate.reserves = self._limits.reserve_output
         return events
-
-    def _weigh(self, ticket: Ticket, feedback: Feedback, left: float, dimension: Dimension) -> None:
-        """See by a header whether the server sets output aside, and do the same."""
-        tokens = feedback.usage.output_tokens if feedback.usage is not None else None
-        self._reserving.read(ticket, left, dimension, tokens=tokens, latency_s=feedback.latency_s)
-        is_on = self._estimate.reserves = self._reserving.is_on
-        for known in self._dimensions[OUTPUT:]:
-            known.credits_late = is_on
-
-    def _know(self, dimension: Dimension) -> None:
-        if dimension not in self._known:
-            self._known.append(dimension)
-        self._review()
 
     def _review(self) -> None:
         """Say anew which known limit binds first; it depends on the job's sizes."""
-        self._is_doubted = any(known.is_doubted for known in self._known)
+        limits, mean = self._limits, self._estimate.mean
+        self._is_doubted = limits.are_doubted
         self._reviewed = _REVIEW_DOUBTED if self._is_doubted else _REVIEW
-        if not self._known:
+        if not limits.known:
             return
-        mean = self._estimate.mean
-        tightest = max(self._known, key=lambda d: max(mean[d.index], 1e-9) / d.rate)
+        tightest = limits.tightest(mean)
         self._tracker.pin(tightest.index, tightest.rate)
-        per_s = [d.rate / mean[d.index] for d in self._known if mean[d.index] > 0.0]
-        self._ramp.ceiling = _KNOWN_RAMP * min(per_s, default=math.inf)
+        self._ramp.ceiling = _KNOWN_RAMP * limits.per_s(mean)
 
     def _per_s(self, now: float) -> float:
         """Requests a second sent of late."""
@@ -444,8 +389,8 @@ class Limiter:
         per_s = None
         if tracker.is_on and self._estimate.mean[tracker.unit] > 0.0:
             per_s = tracker.rate / self._estimate.mean[tracker.unit]
-        elif self._known:
-            per_s = min(d.rate / max(1e-9, self._estimate.mean[d.index]) for d in self._known)
+        elif self._limits.known:
+            per_s = self._limits.per_s(self._estimate.mean)
         return LimitChanged(
             scope=self._scope,
             reason=reason,

@@ -184,7 +184,7 @@ def test_overload_never_touches_what_was_learnt() -> None:
     limiter = a_limiter(max_in_flight=500)
     full = Quota(bucket=Bucket.REQUESTS, limit=600.0, remaining=500.0)
     now = run_for(limiter, 0.0, 5.0, Feedback(signal=Signal.OK, latency_s=0.2, quotas=(full,)))
-    level = limiter._dimensions[0]
+    level = limiter._limits.of(Bucket.REQUESTS)
     before = (level.rate, level.capacity)
 
     paused = []

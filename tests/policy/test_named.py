@@ -117,12 +117,12 @@ def test_a_limit_that_headers_tell_is_not_doubted() -> None:
 def test_headers_end_a_doubt_while_the_limit_is_exceeded() -> None:
     server = Namer(10.0)
     server.run(8.0)
-    while server.limiter._known[0].rate == 10.0:
+    while server.limiter._limits.known[0].rate == 10.0:
         server.run(0.1)
     server.headers = True
     server.run(1.0)
 
-    assert server.limiter._known[0].rate == 10.0
+    assert server.limiter._limits.known[0].rate == 10.0
 
 
 def test_a_run_that_needs_less_raises_nothing() -> None:
@@ -130,7 +130,7 @@ def test_a_run_that_needs_less_raises_nothing() -> None:
     server.run(5.0)
     server.run(300.0, every_s=0.2)
 
-    assert server.limiter._known[0].rate == pytest.approx(10.0)
+    assert server.limiter._limits.known[0].rate == pytest.approx(10.0)
 
 
 def test_what_was_raised_stays_where_the_run_needs_no_more() -> None:
@@ -202,7 +202,7 @@ def test_a_share_of_a_limit_grows_with_it() -> None:
     server.run(30.0)
     server.taken_per_s = 12.0
     server.run(120.0)
-    tracker, dimension = server.limiter._tracker, server.limiter._known[0]
+    tracker, dimension = server.limiter._tracker, server.limiter._limits.known[0]
     was = tracker.rate
     assert tracker.is_below
 
@@ -227,7 +227,7 @@ class Prompts:
 
     @property
     def dimension(self) -> Dimension:
-        return self.limiter._known[0]
+        return self.limiter._limits.known[0]
 
     def run(self, seconds: float) -> tuple[float, int]:
         """Tokens let in a second, and requests refused."""
@@ -260,7 +260,7 @@ class Prompts:
 @pytest.mark.parametrize("holds_s", [0.7, 1.0, 3.0])
 def test_the_first_refusal_tells_what_a_bucket_holds(holds_s: float) -> None:
     server = Prompts(5000.0, holds_s, 500.0)
-    while not server.limiter._known:
+    while not server.limiter._limits.known:
         server.run(0.01)
 
     assert server.dimension.capacity == pytest.approx(5000.0 * holds_s, rel=0.15)
@@ -284,7 +284,9 @@ def test_what_ran_over_tells_what_the_bucket_holds(cost: float, expected: float)
     refused = Ticket(0.0, (1.0, 100.0, 50.0, 150.0), [0.0, 0.0, 0.0, 0.0], 1, 400)
     dimension.name(limit, refused, 0.0, 10.0, 0.0)
     for _ in range(3):
+        dimension.sends(0.0)
         dimension.take(10.0, 0.0)
+    dimension.sends(2.96)
     dimension.take(1030.0, 2.96)
 
     again = Ticket(2.97, (1.0, cost, 50.0, 150.0), [0.0, 0.0, 0.0, 0.0], 1, 400)
