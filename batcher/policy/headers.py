@@ -8,6 +8,7 @@ import math
 
 from batcher.policy.bucket import LEAST_LIMIT, MINUTE_S, TokenBucket
 from batcher.policy.lapse import LONGEST_S, Lapse
+from batcher.policy.spill import Spill
 from batcher.policy.ticket import OUTPUT, REQUESTS, Ticket
 from batcher.records import Quota
 
@@ -32,6 +33,7 @@ class ToldBucket(TokenBucket):
         "_one",
         "_refused_at",
         "_rounded_off",
+        "_spill",
         "_told_at",
         "_tolerance",
         "credits_late",
@@ -43,6 +45,7 @@ class ToldBucket(TokenBucket):
         self._tolerance = 0.5 if index == REQUESTS else 500.0  # servers round tokens to 1,000
         self._rounded_off = 0.5 if index == REQUESTS else 0.0  # on average
         self._one = _ONE if index == REQUESTS else _COARSE * self._tolerance
+        self._spill = Spill()
         self._is_capped = False
         self._is_told = False
         self._told_at = -math.inf
@@ -66,7 +69,8 @@ class ToldBucket(TokenBucket):
         if not self._is_told:
             self._is_told = True
             self._unnamed()
-        if quota.limit != self.limit and not self._renew(quota, ticket, had, since, now):
+        is_other = quota.limit != self.limit or not self.rate
+        if is_other and not self._renew(quota, ticket, had, since, now):
             return
         resets = quota.resets_in_s
         if (had > self._seen and self._seen < self._most) or (
@@ -82,7 +86,7 @@ class ToldBucket(TokenBucket):
                 return
         seen = left + self.rate * age - since
         off = self.level - (seen if seen < self._full else self._full)
-        if off > self._tolerance and had >= self._top and self._is_tiny(self._seen):
+        if off > self._tolerance and self._ran_over(off, had, now):
             self._overflowed(off)
         elif off > self._tolerance:
             self._correct(off - self._tolerance, ticket, age, now)
@@ -125,7 +129,8 @@ class ToldBucket(TokenBucket):
         fresh = not self.rate
         self._told_at = ticket.sent
         seen = self._seen
-        if rate < self.rate and (self.index == REQUESTS or self._is_tiny(seen)):
+        is_unsized = quota.resets_in_s is None or self._is_overflowing or self._is_tiny(seen)
+        if rate < self.rate and (self.index == REQUESTS or is_unsized):
             seen *= rate / self.rate  # most servers hold so many seconds of the rate
         self._seen = min(rate * MINUTE_S, max(seen, had))
         capacity = self._capacity(had, quota.resets_in_s, rate)
@@ -138,7 +143,7 @@ class ToldBucket(TokenBucket):
     def _resize(self, had: float, resets_in_s: float | None) -> None:
         self._seen = min(self._most, max(self._seen, had))
         capacity = self.capacity
-        if self._is_overflowing and not self._is_tiny(self._seen):
+        if self._is_overflowing and not (self._spill.is_proven or self._is_tiny(self._seen)):
             self._is_overflowing = False
             capacity = self._most
         capacity = min(capacity, self._capacity(had, resets_in_s, self.rate))
@@ -166,6 +171,12 @@ class ToldBucket(TokenBucket):
     def _is_tiny(self, held: float) -> bool:
         """Whether a bucket that holds so much has no room for the usual margin."""
         return held < max(self._one, _TINY_S * self.rate)
+
+    def _ran_over(self, off: float, had: float, now: float) -> bool:
+        is_full = had >= self._top
+        if self.index != REQUESTS and self._spill.missing(off / self.rate, now, is_full=is_full):
+            return True
+        return is_full and self._is_tiny(self._seen)
 
     def _overflowed(self, off: float) -> None:
         """There was less than we thought, and as much as ever: that may be all it holds.

@@ -198,7 +198,11 @@ class Limiter:
             self._review()
         usage = feedback.usage
         if usage is not None:
-            self._correct(ticket, self._estimate.answered(ticket, usage), now)
+            cost, actual = ticket.cost, self._estimate.answered(ticket, usage)
+            self._correct(ticket, actual, now)
+            if feedback.quotas and ticket.cost is cost:
+                # Its headers tell what was left after all of its input and all it was set aside.
+                ticket.cost = (1.0, actual[1], cost[2], actual[3] - actual[2] + cost[2])
         else:
             output = self._estimate.mean[OUTPUT]
             inputs = ticket.cost[INPUT]

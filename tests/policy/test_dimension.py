@@ -146,6 +146,49 @@ def test_a_small_bucket_of_tokens_runs_over_too() -> None:
     assert dimension._foreign == 0.0
 
 
+def test_a_limit_of_nought_is_none() -> None:
+    dimension = known(INPUT, limit=0.0, remaining=0.0)
+    read(dimension, 0.0, sent=1.0, now=1.0, limit=0.0)
+
+    assert dimension.rate == 0.0
+
+
+def test_a_bucket_of_some_seconds_runs_over_where_it_is_always_full() -> None:
+    dimension = known(INPUT, limit=120_000.0, remaining=5_000.0)
+    told_again(dimension, 5_000.0, limit=120_000.0, steps=range(1, 6), cost=500.0)
+
+    assert dimension.capacity == 5_500.0
+    assert dimension._foreign == 0.0
+
+    told_again(dimension, 5_000.0, limit=120_000.0, steps=range(6, 40), cost=500.0)
+
+    assert dimension.capacity == 5_500.0
+    assert dimension._foreign == 0.0
+
+
+def test_a_bucket_of_some_seconds_that_was_seen_fuller_is_used_by_others() -> None:
+    dimension = known(INPUT, limit=120_000.0, remaining=9_000.0)
+    told_again(dimension, 5_000.0, limit=120_000.0, steps=range(1, 6), cost=500.0)
+
+    assert dimension._foreign > 0.0
+
+
+def test_a_bucket_that_runs_over_is_as_great_as_is_seen_of_it() -> None:
+    dimension = known(INPUT, limit=120_000.0, remaining=5_000.0)
+    told_again(dimension, 5_000.0, limit=120_000.0, steps=range(1, 6), cost=500.0)
+    told_again(dimension, 8_000.0, limit=120_000.0, steps=range(6, 7), cost=500.0)
+
+    assert dimension.capacity == 8_500.0
+
+
+def test_a_lower_limit_of_tokens_makes_less_of_the_bucket_where_no_time_to_full_is_told() -> None:
+    dimension = known(INPUT, limit=240_000.0, remaining=9_500.0)
+    told_again(dimension, 2_000.0, limit=60_000.0, steps=range(1, 6), cost=500.0)
+
+    assert dimension.capacity == 2_500.0
+    assert dimension._foreign == 0.0
+
+
 def test_where_less_is_left_than_ever_others_take_the_difference() -> None:
     dimension = known(REQUESTS, limit=600.0, remaining=7.0)
     told_again(dimension, 2.0, limit=600.0, steps=range(1, 4))

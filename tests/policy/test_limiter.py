@@ -210,6 +210,18 @@ def test_the_text_of_a_429_names_the_limit() -> None:
     assert event.reason == "429 names a limit: 40000 input tokens/min"
 
 
+def test_what_headers_show_of_a_bucket_counts_what_the_answer_took_of_it() -> None:
+    limiter = a_limiter()
+    ticket = limiter.reserve(NEED, now=0.0)
+    left = Quota(bucket=Bucket.INPUT, limit=60_000.0, remaining=5_000.0, resets_in_s=0.0)
+    usage = Usage(input_tokens=3_000, output_tokens=10)
+
+    limiter.settle(ticket, Feedback(signal=Signal.OK, usage=usage, quotas=(left,)), now=0.1)
+
+    held = 5_000.0 + 3_000.0
+    assert limiter._limits.of(Bucket.INPUT).capacity == pytest.approx(held + 1_000.0)
+
+
 def test_a_ramp_refusal_slows_the_ramp_and_learns_no_quota() -> None:
     limiter = a_limiter(max_in_flight=1000)
     now = run_for(limiter, 0.0, 4.0)
