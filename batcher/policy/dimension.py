@@ -11,6 +11,7 @@ import math
 from batcher.policy.bucket import MARGIN_SHARE, MINUTE_S
 from batcher.policy.doubt import Doubt
 from batcher.policy.headers import ToldBucket
+from batcher.policy.proof import Proof
 from batcher.policy.ticket import INPUT, Ticket
 from batcher.records import Quota
 
@@ -29,11 +30,12 @@ class Dimension(ToldBucket):
         doubt: Whether it still holds, while no header would say so when it is raised.
     """
 
-    __slots__ = ("doubt",)
+    __slots__ = ("_refuted", "doubt")
 
     def __init__(self, index: int) -> None:
         super().__init__(index)
         self.doubt: Doubt | None = None
+        self._refuted = 0.0  # units a minute: more than the greatest limit that was no limit
 
     def name(
         self,
@@ -64,12 +66,15 @@ class Dimension(ToldBucket):
         level = 0.5 * cost + quota.limit / MINUTE_S * (now - ticket.sent) - since
         if is_news:
             if doubt is None and not self._is_told:
-                doubt = self.doubt = Doubt()
+                doubt = self.doubt = Doubt(Proof(quota.limit, ticket.sent))
+            elif doubt is not None and quota.limit != self.limit:
+                doubt.proof = Proof(quota.limit, ticket.sent)
             self.learn(quota.limit, level=level, capacity=holds, now=now)
             self._seen = self.capacity
         if doubt is not None:
             per_s /= self._company.users
             is_explained = doubt.named(self.rate, per_s, ticket.sent, now, anew=is_news)
+            doubt.proof.named(ticket.sent, now)
             self._until = doubt.until
             if self.index == INPUT and not is_news:
                 self.fill(now)
@@ -103,6 +108,34 @@ class Dimension(ToldBucket):
         self._care *= _CARE
         self._size_up()
         return True
+
+    def is_refuted(self, limit: float, now: float) -> bool:
+        """Whether a limit that a text names, units a minute, is less than what is let in."""
+        if limit <= self._refuted:
+            return True
+        return self.doubt is not None and limit == self.limit and self.doubt.proof.is_refuted(now)
+
+    def let_in(self, ticket: Ticket, units: float, now: float) -> bool:
+        """An attempt was answered; returns whether a limit was refuted that we do not come back to.
+
+        A minute's debt is what keeps us from being told again.
+        """
+        doubt = self.doubt
+        if doubt is None:
+            return False
+        doubt.proof.let_in(units, ticket.sent)
+        return self.level < -self._most and doubt.proof.is_refuted(now)
+
+    def disown(self) -> None:
+        """What a text named is no limit; what the settings allow is all that is left."""
+        self._refuted = self.limit
+        self.doubt, self.limit, self._until = None, 0.0, math.inf
+        holds_s = self.capacity / self.rate
+        self.rate = 0.0 if math.isinf(self._ceiling) else self._ceiling
+        self.capacity = self._seen = holds_s * self.rate
+        self.level = self._foreign = 0.0
+        self._care = 1.0
+        self._size_up()
 
     def _outlive(self, now: float) -> None:
         """The limit may have been raised; a refusal will say so, or that it was not."""

@@ -9,6 +9,7 @@ import math
 
 from batcher.policy.brim import Brim
 from batcher.policy.hold import Hold
+from batcher.policy.proof import Proof
 
 
 class Doubt:
@@ -17,16 +18,18 @@ class Doubt:
     Attributes:
         until: Until then it is kept to.
         brim: What its bucket holds.
+        proof: Whether it can be true.
     """
 
-    __slots__ = ("_forgives", "_hold", "_rate", "brim", "until")
+    __slots__ = ("_forgives", "_hold", "_rate", "brim", "proof", "until")
 
-    def __init__(self) -> None:
+    def __init__(self, proof: Proof) -> None:
         self._hold = Hold()
         self._rate = 0.0
         self._forgives = False
         self.until = math.inf
         self.brim = Brim()
+        self.proof = proof
 
     def named(self, rate: float, per_s: float, sent: float, now: float, *, anew: bool) -> bool:
         """A 429 names it; returns whether that explains the refusal.

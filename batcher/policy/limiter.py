@@ -13,6 +13,7 @@ from batcher.events import Event, LimitChanged, Paused
 from batcher.policy.breaker import Breaker
 from batcher.policy.bucket import LEAST_LIMIT, MINUTE_S
 from batcher.policy.concurrency import Concurrency
+from batcher.policy.dimension import Dimension
 from batcher.policy.estimate import Estimate
 from batcher.policy.limits import Limits
 from batcher.policy.ramp import Ramp
@@ -146,11 +147,11 @@ class Limiter:
         signal = feedback.signal
         if signal is Signal.OK:
             ticket.verdict = False
-            self._answered(ticket, feedback, now)
+            news = self._answered(ticket, feedback, now)
             is_dull = ticket.era < 0 and not self._concurrency.counts
             if is_dull and not feedback.quotas and not self._breaker.is_open:
-                return ()
-            return self._after_answer(ticket, feedback, now)
+                return news
+            return [*news, *self._after_answer(ticket, feedback, now)]
         ticket.verdict = signal is Signal.OVERLOADED
         if signal is Signal.NEUTRAL:
             self._correct(ticket, (1.0, ticket.cost[1], 0.0, ticket.cost[1]), now)
@@ -191,7 +192,7 @@ class Limiter:
 
     # -- answers
 
-    def _answered(self, ticket: Ticket, feedback: Feedback, now: float) -> None:
+    def _answered(self, ticket: Ticket, feedback: Feedback, now: float) -> Sequence[Event]:
         self._ramp.answered(feedback.latency_s)
         self._reviewed -= 1
         if self._reviewed < 0:
@@ -206,7 +207,10 @@ class Limiter:
         else:
             output = self._estimate.mean[OUTPUT]
             inputs = ticket.cost[INPUT]
-            self._correct(ticket, (1.0, inputs, output, inputs + output), now)
+            actual = (1.0, inputs, output, inputs + output)
+            self._correct(ticket, actual, now)
+        refuted = self._limits.let_in(ticket, actual, now) if self._is_doubted else None
+        return () if refuted is None else (self._changed(self._disown(refuted, now)),)
 
     def _correct(self, ticket: Ticket, actual: Amounts, now: float) -> None:
         cost, admitted = ticket.cost, self._admitted
@@ -295,19 +299,24 @@ class Limiter:
     def _over_quota(self, ticket: Ticket, feedback: Feedback, now: float) -> str | None:
         hint = feedback.limit_hint
         reason: str | None = None
+        refuted: str | None = None
         if hint is not None and LEAST_LIMIT <= hint.limit < math.inf:
-            reason = self._take_hint(ticket, hint, now)
-            if reason is not None and not self._tracker.is_below:
-                return reason or None
+            dimension = self._limits.of(hint.bucket)
+            if not dimension.is_refuted(hint.limit, now):
+                reason = self._take_hint(ticket, hint, now)
+                if reason is not None and not self._tracker.is_below:
+                    return reason or None
+            elif dimension.limit == hint.limit:
+                refuted = self._disown(dimension, now)
         short = self._limits.refused(ticket, feedback.quotas, self._admitted, now)
         if short:
             if not all(known.is_shallow(ticket.cost[known.index]) for known in short):
-                return None
+                return refuted
             self._tracker.holds_little()
         if ticket.is_short and not feedback.quotas:
-            return None
+            return refuted
         self._review()
-        return self._tracker.refused(
+        found = self._tracker.refused(
             ticket,
             admitted=self._admitted,
             mean=[max(_LEAST, mean) for mean in self._estimate.mean],
@@ -316,6 +325,16 @@ class Limiter:
             retry_after_s=_sane(feedback.retry_after_s),
             now=now,
         )
+        return refuted or found
+
+    def _disown(self, dimension: Dimension, now: float) -> str:
+        """More is let in than a text named; returns that in words."""
+        limit = dimension.limit
+        self._limits.disown(dimension)
+        self._tracker.unpin()
+        self._ramp.restart(self._per_s(now), now)
+        self._review()
+        return f"more is let in than the {limit:.6g} {UNITS[dimension.index]}/min that 429s name"
 
     def _take_hint(self, ticket: Ticket, hint: Quota, now: float) -> str | None:
         """A 429 named its limit; returns the news, "" for none, None when it explains nothing."""
@@ -375,6 +394,7 @@ class Limiter:
         self._is_doubted = limits.are_doubted
         self._reviewed = _REVIEW_DOUBTED if self._is_doubted else _REVIEW
         if not limits.known:
+            self._ramp.ceiling = math.inf
             return
         tightest = limits.tightest(mean)
         self._tracker.pin(tightest.index, tightest.rate)

@@ -95,6 +95,13 @@ class Limits:
             if dimension.index:
                 dimension.settle(ticket, actual[dimension.index], now)
 
+    def let_in(self, ticket: Ticket, actual: Amounts, now: float) -> Dimension | None:
+        """An answer took so much; returns a limit that is refuted by that."""
+        for dimension in self.known:
+            if dimension.let_in(ticket, actual[dimension.index], now):
+                return dimension
+        return None
+
     def give_back(self, ticket: Ticket, now: float) -> None:
         """The attempt was not let in."""
         for dimension in self.known:
@@ -117,6 +124,12 @@ class Limits:
         """The limit is known from now on."""
         if dimension not in self.known:
             self.known.append(dimension)
+
+    def disown(self, dimension: Dimension) -> None:
+        """What a text named is no limit."""
+        dimension.disown()
+        if not dimension.rate:
+            self.known.remove(dimension)
 
     def read(
         self, ticket: Ticket, feedback: Feedback, admitted: Sequence[float], now: float

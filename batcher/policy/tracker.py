@@ -213,6 +213,10 @@ class Tracker:
         self.unit, self._evidence.units.is_pinned = unit, True
         self.rate = min(self.rate, per_s)
 
+    def unpin(self) -> None:
+        """Its rate is not known after all."""
+        self.ceiling = math.inf
+
     def held(self, ticket: Ticket, rate: float, unit: int) -> float:
         """Units a bucket of that rate held, going by what was sent before it refused."""
         return self._evidence.depth.held(ticket, rate, unit)

@@ -10,6 +10,7 @@ from batcher.events import LimitChanged
 from batcher.policy.dimension import Dimension
 from batcher.policy.doubt import Doubt
 from batcher.policy.limiter import Limiter
+from batcher.policy.proof import Proof
 from batcher.policy.ticket import INDEX, REQUESTS, Ticket
 from batcher.records import Bucket, Feedback, Need, Quota, Signal, Usage
 
@@ -25,6 +26,7 @@ class Namer:
         self.per_s = self.level = per_s
         self.taken_per_s = 0.0  # by others
         self.headers = False
+        self.named = 1.0  # times the limit is what the text says
         self.now = 0.0
         self.news: list[str] = []
 
@@ -37,7 +39,8 @@ class Namer:
             quotas = (limit,)
         if ok:
             return Feedback(signal=Signal.OK, latency_s=0.2, usage=OK.usage, quotas=quotas)
-        return Feedback(signal=Signal.RATE, latency_s=0.01, limit_hint=limit, quotas=quotas)
+        said = Quota(bucket=Bucket.REQUESTS, limit=self.named * limit.limit, remaining=0.0)
+        return Feedback(signal=Signal.RATE, latency_s=0.01, limit_hint=said, quotas=quotas)
 
     def _waits(self) -> Iterator[float]:
         while (wait := self.limiter.wait_s(NEED, now=self.now)) > 0.0:
@@ -169,8 +172,54 @@ def test_a_quota_that_others_use_is_not_taken_for_the_named_one() -> None:
     assert refused <= 0.03 * admitted
 
 
+@pytest.mark.parametrize("named", [0.2, 0.5])
+def test_a_limit_of_which_more_is_let_in_for_good_is_none(named: float) -> None:
+    """Of several servers behind one address each names its own."""
+    server = Namer(10.0)
+    server.named = named
+    server.run(600.0)
+
+    admitted, refused = server.run(300.0)
+
+    assert admitted >= 0.97 * 3000
+    assert refused <= 0.02 * admitted
+    said = f"more is let in than the {600.0 * named:.6g} requests/min that 429s name"
+    assert [news for news in server.news if "let in" in news] == [said]
+
+
+def test_what_the_settings_allow_holds_when_a_text_is_refuted() -> None:
+    server = Namer(10.0, stated={Bucket.REQUESTS: 660.0}, burst_s=60.0)
+    server.level, server.named = 0.0, 0.2
+    server.run(600.0)
+    server.per_s = 20.0
+    server.run(30.0)
+
+    admitted, refused = server.run(120.0)
+
+    assert "more is let in than the 120 requests/min that 429s name" in server.news
+    assert 0.97 * 1320 <= admitted <= 1321
+    assert refused == 0
+
+
+def test_a_debt_of_more_than_a_minute_is_looked_into() -> None:
+    """All that was in flight is answered: nobody would name the limit again for an hour."""
+    dimension = Dimension(REQUESTS)
+    flying = [Ticket(0.01 * at, (1.0, 0.0, 0.0, 0.0), [0.0] * 4, 1, 0) for at in range(64)]
+    quota = Quota(bucket=Bucket.REQUESTS, limit=6.0, remaining=0.0)
+    dimension.name(quota, flying[0], 63.0, 0.1, 1.0)
+
+    refuted = [dimension.let_in(ticket, 1.0, 2.0) for ticket in flying[1:]]
+
+    assert not refuted[0]
+    assert refuted[-1]
+    dimension.disown()
+    assert dimension.rate == 0.0
+    assert dimension.is_refuted(6.0, 3.0)
+    assert not dimension.is_refuted(60.0, 3.0)
+
+
 def test_one_refusal_after_a_look_is_forgiven_and_further_ones_are_not() -> None:
-    doubt = Doubt()
+    doubt = Doubt(Proof(600.0, 0.0))
 
     assert doubt.named(10.0, 10.0, 0.0, 0.1, anew=True)
     assert doubt.named(10.0, 10.0, 0.05, 0.2, anew=False)  # sent before that was heard

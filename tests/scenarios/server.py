@@ -62,6 +62,7 @@ class Shape:
         retry_after: seconds: rounded up to whole ones; exact: to the microsecond.
         reset: Headers tell the time to full.
         hints: A 429's text names the limit.
+        named: ... times this: each of several servers behind one address names its own.
         reject_cost: Requests a refusal costs.
         steps: (when, factor of the limits from then on).
         overload: (from, to, share of requests refused with 529).
@@ -84,6 +85,7 @@ class Shape:
     retry_after: Literal["seconds", "exact"] = "seconds"
     reset: bool = False
     hints: bool = False
+    named: float = 1.0
     reject_cost: float = 0.0
     steps: tuple[tuple[float, float], ...] = ()
     overload: tuple[tuple[float, float, float], ...] = ()
@@ -238,7 +240,8 @@ class Server:
             for bucket in self.buckets:
                 if bucket.kind is Bucket.REQUESTS and self.shape.reject_cost:
                     bucket.level = max(bucket.level - self.shape.reject_cost, -bucket.capacity)
-            hint = Quota(bucket=worst.kind, limit=worst.rate * 60, remaining=0.0)
+            limit = worst.rate * 60 * self.shape.named
+            hint = Quota(bucket=worst.kind, limit=limit, remaining=0.0)
             return Answer(
                 429, self._quotas(), self._retry_after(wait), hint if self.shape.hints else None
             )
