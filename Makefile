@@ -37,7 +37,7 @@ test-all: .venv/.develop .venv/.aws $(DATA)   ## also those that take long: kill
 scenarios: .venv/.develop  ## the rate controller against simulated providers, on a virtual clock
 	$(BIN)python -m tests.scenarios
 
-bench: .venv/.develop      ## CPU per request beside a bare aiohttp loop, and peak memory
+bench: .venv/.develop      ## CPU per request beside a bare aiohttp loop, cost of a grant, peak memory
 	$(BIN)python -m tests.bench
 
 check: lint types test     ## what a commit must pass
