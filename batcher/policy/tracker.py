@@ -287,8 +287,8 @@ class Tracker:
             if not self._door.window_s:
                 window_s = self._estimate(ticket, mean[self.unit], refusal)
                 self._share(ticket, was, pace, mean[self.unit], now)
-        self._close(refusal, retry_after_s, now)
-        self._bound(ticket, retry_after_s)
+        if not self._close(refusal, was, retry_after_s, now):
+            self._bound(ticket, retry_after_s)
         evidence.marks.add(refusal)
         self._restart(ticket, admitted, mean, window_s, now)
         return self._said(was)
@@ -302,12 +302,24 @@ class Tracker:
 
     # -- windows
 
-    def _close(self, refusal: Mark, retry_after_s: float | None, now: float) -> None:
-        """The limit is used up; for how long, the server may say."""
-        self._door.closed(refusal, self.unit, self.rate)
-        if retry_after_s is not None and retry_after_s > 1.0:
-            self._door.shut_until(now + retry_after_s, self.unit)
+    def _close(self, refusal: Mark, was: float, retry_after_s: float | None, now: float) -> bool:
+        """The limit is used up, says the server for how long; returns whether as no bucket is."""
+        is_sure = self._evidence.is_proven or self.ceiling < math.inf
+        before = self.rate if math.isinf(was) else was
+        self._door.closed(refusal, self.unit, before, is_sure=is_sure)
+        if retry_after_s is None or retry_after_s <= 1.0:
+            self._fit_window()
+            return False
+        return self._stays_shut(now + retry_after_s)
+
+    def _stays_shut(self, until: float) -> bool:
+        """Nothing is let in until then; returns whether no bucket does that."""
+        is_long = self._door.shut_until(until, self.unit)
+        if is_long:
+            self.rate = min(self.ceiling, self._door.rate)  # no rate was too much
+            self._evidence.marks.clear()
         self._fit_window()
+        return is_long
 
     def _fit_window(self) -> None:
         rate = self._door.measure(self.unit)
@@ -324,8 +336,7 @@ class Tracker:
     def _look_later(self, retry_after_s: float | None, now: float) -> None:
         """It lets nothing in: try again in a while."""
         said_s = retry_after_s or 0.0
-        if self._door.shut_until(now + said_s, self.unit):
-            self._fit_window()
+        self._stays_shut(now + said_s)
         wait_s = max(said_s, self._door.try_later(now))
         self._shut_until = now + wait_s
         self._allowance.shut(now + wait_s)

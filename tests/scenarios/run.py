@@ -229,6 +229,8 @@ def _compare(scenario: Scenario, oracle: Sender, ours: Client) -> tuple[float, f
     for edge, end in pairwise(edges):
         start = edge + SETTLED_S
         best, got = oracle.taken(start, end, what), ours.taken(start, end, what)
+        if not best:
+            continue  # all was refused: there was nothing to have a share of
         share = min(share, 100.0 * got / best)
         tries = ours.between(ours.sent, start, end)
         refused = max(refused, 100.0 * ours.between(ours.refused, start, end) / max(1, tries))

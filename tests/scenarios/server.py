@@ -66,6 +66,7 @@ class Shape:
         reject_cost: Requests a refusal costs.
         steps: (when, factor of the limits from then on).
         overload: (from, to, share of requests refused with 529).
+        shut: (from, to, most seconds Retry-After names): all are refused with 429 meanwhile.
         slots: Requests worked on at once; further ones queue.
         steepest: A growth of requests per second, second over second, beyond which
             requests are refused as growing too fast; None for any.
@@ -89,6 +90,7 @@ class Shape:
     reject_cost: float = 0.0
     steps: tuple[tuple[float, float], ...] = ()
     overload: tuple[tuple[float, float, float], ...] = ()
+    shut: tuple[tuple[float, float, float], ...] = ()
     slots: int | None = None
     steepest: float | None = None
     reserves: bool = True
@@ -232,6 +234,10 @@ class Server:
         share = self.overload()
         if share and (share >= 1 or self._rng.random() < share):
             return Answer(529)
+        for start, end, most_s in self.shape.shut:
+            if start <= self._world.now < end:
+                wait_s = min(most_s, end - self._world.now)
+                return Answer(429, self._quotas(), self._retry_after(wait_s))
         if self._grows_too_fast():
             return Answer(425, retry_after_s=None if self.shape.info == "none" else 1.0)
         waits = [(self._short_s(bucket, row), bucket) for bucket in self.buckets]
@@ -334,6 +340,9 @@ class Server:
         none.
         """
         self._refill()
+        for start, end, _ in self.shape.shut:
+            if start <= self._world.now < end:
+                return end - self._world.now
         if self.overload() >= 1:  # a partial overload is not a closed door
             now = self._world.now
             return min(z for a, z, _ in self.shape.overload if a <= now < z) - now + 1e-6
