@@ -63,9 +63,7 @@ class Door:
     def __init__(self) -> None:
         self.rate = self.window_s = 0.0
         self._mark: Mark | None = None  # the refusal that found it shut ...
-        self._total: Sequence[float] = (
-            _NOTHING  # ... and what was let in by then
-        )
+        self._total: Sequence[float] = _NOTHING  # ... and what was let in by then
         self._is_sure = False
         self._known_s = 0.0  # the length of windows before this closing
         self._brief = 0

@@ -4,6 +4,9 @@ Such a bucket ("60 a minute, enforced as one a second") is full again at every a
 comes late and refuses every one that comes early, so that what was let in says little about
 its rate. The spacing is searched instead: wider at a refusal, narrower after many attempts
 without one, in steps that shrink as the search turns.
+
+Several refusals in a row may be those of a server that lets in nobody for a while: after the
+first such time the search goes on where it was.
 """
 
 import math
@@ -18,6 +21,9 @@ _KNOWN_LONG = 240  # ... where the server has told the rate, of which little can
 _AT_REST = 1.03  # a step
 _AGAIN = 0.1  # refused this near to where it was refused before: the search goes in circles
 _ANOTHER = 0.1  # share of a rate that was told by which it changes
+_SLOWEST_PER_S = 1.0 / 60.0
+_SHUT = 3  # refusals in a row: not this rate alone was too much ...
+_OFTEN = 16  # ... unless no more than so many attempts go in between
 _OUTGROWN = 3.0  # of the rates that were refused: the limit is another now
 
 
@@ -42,6 +48,10 @@ class Spacing:
         "_outgrown",
         "_patience",
         "_refused",
+        "_refused_at",
+        "_row",
+        "_shut_at",
+        "_since_shut",
         "_step",
         "rate",
     )
@@ -57,6 +67,11 @@ class Spacing:
         self._outgrown = _OUTGROWN ** (1 + returns)
         self._last = math.inf  # the rate that was refused last
         self._refused = math.inf  # the highest rate that was too much, of late
+        self._refused_at = -math.inf
+        self._row = 0  # refusals since something was let in
+        # Attempts since the last time nobody was let in; what is told needs no proof.
+        self._since_shut = 0 if math.isinf(ceiling) else _OFTEN
+        self._shut_at = rate  # the rate then
 
     @property
     def is_outgrown(self) -> bool:
@@ -67,9 +82,24 @@ class Spacing:
         """Whether the server tells another rate now than when this search began."""
         return math.isfinite(self._ceiling) and abs(rate - self._ceiling) > _ANOTHER * self._ceiling
 
+    def answered(self, sent: float) -> None:
+        """An attempt that was sent then was let in."""
+        if self._row and sent > self._refused_at:
+            self._let_in()
+
+    def _let_in(self) -> None:
+        """Somebody is let in again; where nobody was for a while, go on as before."""
+        if self._row >= _SHUT and self._since_shut >= _OFTEN:
+            self.rate, self._step = self._shut_at, _FIRST_STEP
+            self._since_shut = 0
+        self._row = 0
+
     def sent(self) -> None:
         """An attempt goes now; after enough without a refusal they follow closer."""
+        if self._count and self._row:
+            self._let_in()  # the one before: a refusal would have come by now
         self._count += 1
+        self._since_shut += 1
         if self._count <= self._patience or self.rate >= self._ceiling:
             return
         self._count = 0
@@ -82,8 +112,12 @@ class Spacing:
         self._before = self.rate
         self.rate = min(self._ceiling, self.rate * self._step)
 
-    def refused(self) -> None:
+    def refused(self, now: float) -> None:
         """An attempt came too soon after the one before."""
+        self._refused_at = now
+        self._row += 1
+        if self._row == 1:
+            self._shut_at = self.rate
         is_near = abs(self.rate - self._last) < _AGAIN * self.rate
         is_again = is_near and (self._is_up or math.isinf(self._ceiling))  # known steps are small
         self._last = self.rate
@@ -94,7 +128,7 @@ class Spacing:
             self.rate = self._before
             self._step = max(_LEAST_STEP, self._step**0.5)
         else:
-            self.rate /= self._step
+            self.rate = max(min(self.rate, _SLOWEST_PER_S), self.rate / self._step)
             self._step = min(_FIRST_STEP, self._step * self._step)
         self._count = 0
         long = _LONG if math.isinf(self._ceiling) else _KNOWN_LONG

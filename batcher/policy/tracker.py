@@ -186,7 +186,10 @@ class Tracker:
 
     def settled(self, ticket: Ticket, actual: Sequence[float]) -> None:
         """An answer took less or more than was set aside."""
-        unit = self.unit
+        unit, spacing = self.unit, self._spacing
+        if spacing is not None:
+            spacing.answered(ticket.sent)
+            self.rate = spacing.rate
         if unit != REQUESTS:
             self._allowance.level += ticket.cost[unit] - actual[unit]
             self._evidence.marks.correct(ticket, actual[INPUT] - ticket.cost[INPUT])
@@ -277,7 +280,7 @@ class Tracker:
             self._allowance.biggest = ticket.cost[self.unit]
         else:
             if self._spacing is not None:
-                self._spacing.refused()
+                self._spacing.refused(now)
                 self.rate = self._spacing.rate
                 self._restart(ticket, admitted, mean, math.inf, now)
                 return self._said(was)
@@ -387,7 +390,7 @@ class Tracker:
         rivals.proven(found.let_in)
         if found.is_tiny:
             spacing = Spacing(found.rate, ceiling=self.ceiling, returns=self._outgrown)
-            spacing.refused()
+            spacing.refused(ticket.sent)
             self._spacing, self.rate = spacing, spacing.rate
         if self._evidence.fit is None:
             self.rate = max(self.rate, mean / _SLOWEST_S)

@@ -12,7 +12,7 @@ def search(spacing: Spacing, quota: float, attempts: int) -> int:
     for _ in range(attempts):
         spacing.sent()
         if spacing.rate > quota:
-            spacing.refused()
+            spacing.refused(0.0)
             refused += 1
     return refused
 
@@ -45,7 +45,7 @@ def test_another_quota_is_found_again(quota: float) -> None:
 
 def test_what_the_server_told_is_never_exceeded() -> None:
     spacing = Spacing(1.0, ceiling=1.0)
-    spacing.refused()
+    spacing.refused(0.0)
 
     fastest = -math.inf
     for _ in range(500):
@@ -86,10 +86,69 @@ def test_where_attempts_overtake_one_another_few_are_refused_all_the_same(seed: 
         late = 0.02 * rng.random()
         there += gap + late
         if there < 0.1:
-            spacing.refused()
+            spacing.refused(0.0)
             refused.append(attempt)
         else:
             there = 0.0
 
     assert spacing.rate > 7.5
     assert sum(attempt >= 1000 for attempt in refused) < 0.021 * 5000
+
+
+def test_after_a_while_in_which_nobody_was_let_in_it_goes_on_as_before() -> None:
+    spacing = Spacing(2.0)
+    search(spacing, 1.0, 300)
+    rate = spacing.rate
+    for number in range(12):
+        spacing.sent()
+        spacing.refused(float(number))
+    assert spacing.rate < 0.1 * rate
+
+    spacing.sent()
+    spacing.answered(12.0)
+
+    assert spacing.rate == pytest.approx(rate, rel=0.1)
+
+
+def test_an_answer_that_comes_late_is_not_waited_for() -> None:
+    spacing = Spacing(2.0)
+    search(spacing, 1.0, 300)
+    rate = spacing.rate
+    for number in range(12):
+        spacing.sent()
+        spacing.refused(float(number))
+
+    spacing.sent()
+    spacing.sent()
+
+    assert spacing.rate == pytest.approx(rate, rel=0.1)
+
+
+def test_an_answer_to_what_was_sent_before_the_refusals_says_nothing() -> None:
+    spacing = Spacing(2.0)
+    search(spacing, 1.0, 300)
+    for number in range(12):
+        spacing.sent()
+        spacing.refused(10.0 + number)
+    slow = spacing.rate
+
+    spacing.answered(9.0)
+
+    assert spacing.rate == slow
+
+
+def test_a_quota_that_fell_is_believed_the_second_time() -> None:
+    spacing = Spacing(2.0)
+    search(spacing, 1.0, 300)
+
+    assert search(spacing, 0.1, 60) < 25
+    assert spacing.rate < 0.15
+
+
+def test_an_attempt_a_minute_goes_whatever_is_refused() -> None:
+    spacing = Spacing(1.0)
+    for number in range(100):
+        spacing.sent()
+        spacing.refused(float(number))
+
+    assert spacing.rate == pytest.approx(1.0 / 60.0)
