@@ -53,7 +53,7 @@ class Breaker:
             return self._until - now
         if len(self._probes) < self._width:
             return 0.0
-        return max(0.0, self._probes[0].sent + self._ack_s - now)
+        return max(0.0, self._probes[-self._width].sent + self._ack_s - now)
 
     def look(self, now: float) -> bool:
         """Count probes that were let in; returns whether the breaker has just closed."""

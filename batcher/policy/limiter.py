@@ -155,7 +155,7 @@ class Limiter:
         ticket.verdict = signal is Signal.OVERLOADED
         if signal is Signal.NEUTRAL:
             self._correct(ticket, (1.0, ticket.cost[1], 0.0, ticket.cost[1]), now)
-            return self._read(ticket, feedback, now)
+            return [*self._read(ticket, feedback, now), *self._recovered(now)]
         return self._refused(ticket, feedback, now)
 
     # -- others on the same quota
@@ -237,11 +237,7 @@ class Limiter:
             later.total[TOTAL] += more
 
     def _after_answer(self, ticket: Ticket, feedback: Feedback, now: float) -> list[Event]:
-        events = self._read(ticket, feedback, now)
-        if self._breaker.is_open and self._breaker.look(now):
-            self._ramp.restart(64.0, now)
-            self._tracker.resume(now)
-            events.append(self._changed("the server copes again"))
+        events = [*self._read(ticket, feedback, now), *self._recovered(now)]
         concurrency, met = self._concurrency, ticket.era >= 0
         if met or concurrency.counts:
             tokens = float(feedback.usage.output_tokens) if feedback.usage else 0.0
@@ -256,6 +252,14 @@ class Limiter:
             if reason is not None:
                 events.append(self._changed(reason))
         return events
+
+    def _recovered(self, now: float) -> Sequence[Event]:
+        """See whether an overloaded server copes again."""
+        if not self._breaker.is_open or not self._breaker.look(now):
+            return ()
+        self._ramp.restart(64.0, now)
+        self._tracker.resume(now)
+        return (self._changed("the server copes again"),)
 
     # -- refusals
 

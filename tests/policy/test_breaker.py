@@ -160,3 +160,17 @@ def test_a_server_that_breaks_down_again_gets_one_probe_at_a_time() -> None:
     now += breaker.wait_s(now)
     breaker.sent(an_attempt(now))
     assert breaker.wait_s(now) > 0.0
+
+
+def test_probes_nobody_has_answered_hold_back_the_next_all_the_same() -> None:
+    breaker, pause = after(1.0)
+    assert pause is not None
+    now, sent = 1.0 + pause, 0
+    until = now + 10.0
+    while now < until:
+        if breaker.wait_s(now) == 0.0:
+            breaker.sent(an_attempt(now))
+            sent += 1
+        now += 0.01
+
+    assert sent <= 40  # one each time a refusal would have come by now

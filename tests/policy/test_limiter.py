@@ -577,3 +577,20 @@ def test_rows_without_text_are_refused_without_harm() -> None:
 
     assert limiter.in_flight == 0
     assert limiter.wait_s(long, now=now) < math.inf
+
+
+def test_a_server_that_fails_otherwise_than_by_load_is_not_overloaded_for_ever() -> None:
+    limiter, now = a_limiter(), 0.0
+    overloaded = Feedback(signal=Signal.OVERLOADED, latency_s=0.1)
+    for _ in range(40):
+        ticket, now = send_soon(limiter, now)
+        limiter.settle(ticket, overloaded, now=now + 0.1)
+    events: list[object] = []
+    begun = now
+    for _ in range(200):
+        ticket, now = send_soon(limiter, now)
+        events += limiter.settle(ticket, Feedback(signal=Signal.NEUTRAL, latency_s=0.1), now=now)
+
+    reasons = [event.reason for event in events if isinstance(event, LimitChanged)]
+    assert "the server copes again" in reasons
+    assert now - begun < 30.0

@@ -35,6 +35,7 @@ class Expected(NamedTuple):
     refused: float  # at most, of attempts
     in_flight: float = math.inf  # at most, over the second half
     part: float = 40.0  # a twin has at least this much of what both get
+    overloaded: float = 0.0  # at most, of attempts refused for load
 
 
 WITH_HEADERS = Expected(98.0, 1.0)
@@ -96,6 +97,7 @@ class Result(NamedTuple):
         part: Least percent of the quota a twin had 30 s after the second one's start.
         in_flight: Mean number in flight over the second half of the run.
         overall: Percent of all attempts refused, the start included.
+        overloaded: Percent of all attempts refused for load, with 529.
     """
 
     share: float
@@ -104,6 +106,7 @@ class Result(NamedTuple):
     part: float | None
     in_flight: float
     overall: float
+    overloaded: float = 0.0
 
 
 def load() -> dict[str, Scenario]:
@@ -190,6 +193,7 @@ def stays(results: Sequence[Result], within: Expected) -> bool:
         and one.refused <= within.refused
         and one.in_flight <= within.in_flight
         and (one.part is None or one.part >= within.part)
+        and one.overloaded <= within.overloaded
         for one in results
     )
 
@@ -205,8 +209,9 @@ def run(scenario: Scenario, seed: int) -> Result:
     ours = client(scenario, seed, built)
     _go(built, ours, scenario.seconds or LONGEST * oracle.finished[-1][0])
     share, refused = _compare(scenario, oracle, ours)
-    overall = 100.0 * len(ours.refused) / max(1, len(ours.sent))
-    return Result(share, refused, _t95(oracle, ours), None, _in_flight(ours), overall)
+    each = 100.0 / max(1, len(ours.sent))
+    overall, overloaded = each * len(ours.refused), each * ours.overloaded
+    return Result(share, refused, _t95(oracle, ours), None, _in_flight(ours), overall, overloaded)
 
 
 def _go(built: Stage, sender: Sender, until: float) -> None:
