@@ -23,11 +23,11 @@ class Glance:
 
 
 class Progress:
-    """A tally of a run in words."""
+    """A tally of a run in words, made when that begins."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
-        self._seen: list[tuple[float, int]] = []
+        self._seen = [(clock.now(), tally.rows)]
 
     def done(self, glance: Glance) -> int:
         """Rows that have their record."""
@@ -56,7 +56,7 @@ class Progress:
     def _rate(self) -> float:
         now, rows = clock.now(), self._tally.rows
         self._seen.append((now, rows))
-        while len(self._seen) > 2 and now - self._seen[1][0] > _RATE_MEMORY_S:
+        while len(self._seen) > 1 and now - self._seen[1][0] > _RATE_MEMORY_S:
             del self._seen[0]
         then, rows_then = self._seen[0]
         return (rows - rows_then) / (now - then) if now > then else 0.0
