@@ -84,6 +84,10 @@ class Settler:
         self._note(outcome)
         return True
 
+    def has(self, line: int) -> bool:
+        """Whether a row has its record, or one that waits to be written."""
+        return line in self._index or any(outcome.line == line for outcome in self.unwritten)
+
     def write_rest(self) -> None:
         """Try once more to write what could not be written.
 

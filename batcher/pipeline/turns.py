@@ -45,6 +45,7 @@ from batcher.records import (
 _BUGS_IN_A_ROW = 3
 _PACED = (FailureKind.RATE, FailureKind.RAMP)
 _CROWD = 10  # answers, and answers for each 429 of others, that make a row's 429s its own
+_NOTHING_LEARNT = Feedback(signal=Signal.NEUTRAL, latency_s=0.0)
 _NOT_THE_QUOTA = 3  # 429s of one row while others are let in: they teach nothing, and pause nobody
 
 
@@ -86,25 +87,7 @@ class Turns:
         key_version = parts.keys.version(key.alias)
         self.requests += 1
         try:
-            sent_at, sent_s = clock.stamp(), clock.now()
-            number = len(pending.attempts) + 1
-            parts.journal.began(call, attempt=number, key=key.alias, sent_at=sent_at)
-            response = await parts.transport.send(
-                call.wire, key, deadline_s=parts.patience.timeout_s
-            )
-            now = clock.now()
-            exchange = understood(
-                response,
-                provider=parts.provider,
-                redactor=parts.redactor,
-                is_stream=call.wire.stream,
-                sent_at=sent_at,
-                latency_s=now - sent_s,
-            )
-            alone = self._refusals_alone(pending, exchange.result)
-            lesson = _none(exchange.feedback) if alone >= _NOT_THE_QUOTA else exchange.feedback
-            for event in parts.admission.give_back(turn, lesson, now=now):
-                parts.emit(event)
+            exchange, alone = await self._attempt(turn)
             retry_at_s = None
             if isinstance(exchange.result, Reply):
                 self._answered(turn, exchange, exchange.result, key_version)
@@ -115,11 +98,39 @@ class Turns:
             self._on_storage_fault(fault)
             return None
         except Exception as bug:  # noqa: BLE001 - the worker boundary: a bug costs a row, not the run
-            self._bug(pending, bug)
+            self._bug(turn, bug)
             return None
         self._bugs = 0
         self.longest_s = max(self.longest_s, exchange.latency_s)
         return retry_at_s
+
+    async def _attempt(self, turn: Turn) -> tuple[Exchange, int]:
+        """Send it; returns what came back, and how many 429s of this row are its own."""
+        parts, pending = self._parts, turn.pending
+        call, lesson = pending.call, _NOTHING_LEARNT
+        try:
+            sent_at, sent_s = clock.stamp(), clock.now()
+            number = len(pending.attempts) + 1
+            parts.journal.began(call, attempt=number, key=turn.key.alias, sent_at=sent_at)
+            response = await parts.transport.send(
+                call.wire, turn.key, deadline_s=parts.patience.timeout_s
+            )
+            exchange = understood(
+                response,
+                provider=parts.provider,
+                redactor=parts.redactor,
+                is_stream=call.wire.stream,
+                sent_at=sent_at,
+                latency_s=clock.now() - sent_s,
+            )
+            alone = self._refusals_alone(pending, exchange.result)
+            lesson = exchange.feedback
+            if alone >= _NOT_THE_QUOTA:
+                lesson = _none(lesson)
+        finally:
+            for event in parts.admission.give_back(turn, lesson, now=clock.now()):
+                parts.emit(event)
+        return exchange, alone
 
     def _answered(self, turn: Turn, exchange: Exchange, reply: Reply, key_version: int) -> None:
         parts, pending = self._parts, turn.pending
@@ -271,11 +282,17 @@ class Turns:
             )
         )
 
-    def _bug(self, pending: Pending, bug: Exception) -> None:
+    def _bug(self, turn: Turn, bug: Exception) -> None:
         self._bugs += 1
+        pending = turn.pending
+        if turn.is_probe:
+            self._parts.outage.probe_lost()
         message = self._parts.redactor.clean_text(f"{type(bug).__name__}: {bug}")
         failure = Failure(kind=FailureKind.BUG, scope=Scope.ROW, message=message)
-        self._settler.settle(outcome_of(pending, failure, None))
+        if not self._settler.has(pending.call.line):
+            self._settler.settle(outcome_of(pending, failure, None))
+        elif pending.attempts:
+            self._tell(pending, failure, None)  # its record is written and says nothing of this
         if self._bugs >= _BUGS_IN_A_ROW:
             raise bug
 

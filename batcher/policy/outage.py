@@ -106,6 +106,10 @@ class Outage:
         self._probing = True
         self.probe_untried = not self.probe_untried
 
+    def probe_lost(self) -> None:
+        """It told nothing; another may be sent."""
+        self._probing = False
+
     def verdict(self, *, now: float) -> str | None:
         """Why the run should stop, or None while it is worth going on."""
         if self.last is None:
