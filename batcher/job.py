@@ -223,7 +223,8 @@ class Key(_Section):
     time_zone: str | None = None
     """Whose clock `active` means, an IANA name; left out, this machine's."""
     refresh_s: float = Field(default=300.0, ge=0)
-    """Seconds between two readings of the source, for rotation; 0: only when it is refused."""
+    """Seconds between two readings of the source, for rotation; 0: only when it is refused, and
+    while it is out for that."""
 
     @field_validator("source")
     @classmethod

@@ -41,7 +41,8 @@ class KeySetting:
 
     Attributes:
         source: None for a server that needs no key.
-        refresh_s: Seconds between two readings of the source; 0: only when it is refused.
+        refresh_s: Seconds between two readings of the source; 0: only when it is refused, and
+            while it is out for that.
         window: Hours of use; None: all day.
         stated: Known quota of its scope, units a minute.
     """

@@ -185,7 +185,15 @@ class NoticeBoard(Protocol):
 
 
 class SecretSource(Protocol):
-    """Where a key's value comes from."""
+    """Where a key's value comes from.
+
+    Attributes:
+        name: What it is called in messages.
+        is_fixed: It has no other value as long as this process runs.
+    """
+
+    name: str
+    is_fixed: bool
 
     async def get(self) -> Secret:
         """The present value; called again on 401 and on an interval (rotation).

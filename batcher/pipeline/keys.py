@@ -2,12 +2,14 @@
 
 Values live in one mapping that the transport reads at each sending; nobody else sees them.
 A key that is refused stays out until its source has another value; meanwhile the others go on.
+Its source is looked at more often then: a new value is usually put there within the minute.
 """
 
 import asyncio
 import itertools
 import math
 from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import suppress
 from datetime import datetime
 
 from batcher import clock
@@ -28,6 +30,9 @@ from batcher.secret import Redactor, Secret
 
 _LONGEST_READING_S = 3600.0  # a key being read anew is out for the moment, not for good
 _MOST_FRUITLESS = 3  # new values in a row of which none ever worked
+_FIRST_LOOK_S = 2.0  # at the source of a refused key, then twice as long each time
+_LONGEST_LOOK_S = 60.0
+_LAST_LOOKS_S = (0.5, 1.0, 1.5, 2.0)  # before a run ends whose last key worked until now
 _FIRST_REST_S = 2.0
 _LONGEST_REST_S = 300.0
 _MOST_RESTS = 4  # without an answer in between: the key is refused
@@ -57,7 +62,7 @@ class Keys:
         sources: Alias to where its value comes from.
         values: Alias to value; filled here, read by the transport.
         refresh_s: Alias to seconds between two readings of its source; 0 or none: only when
-            it is refused.
+            it is refused, and while it is out for that.
         wall: The present, with a zone, for the hours of keys.
 
     Attributes:
@@ -90,6 +95,9 @@ class Keys:
         self._rests: dict[str, int] = {}
         self._forbidden: dict[str, int] = {}
         self._stale: set[str] = set()
+        self._due_s = dict.fromkeys(sources, math.inf)  # when each is read again
+        self._look_s: dict[str, float] = {}
+        self._is_due_anew = asyncio.Event()
         self._is_closed = False
         self.on_change: Callable[[], None] = _no_change
 
@@ -122,18 +130,34 @@ class Keys:
         """Counts the values this key has had; noted with each attempt."""
         return self._versions.get(alias, 0)
 
+    def called(self, alias: str) -> str:
+        """What a key is called where a person must find it."""
+        source = self._sources.get(alias)
+        return alias if source is None else f"{alias} ({source.name})"
+
     async def refresh(self) -> None:
-        """Read each key again when its time has come, for ever; returns when none wants it."""
-        due = {
-            alias: clock.now() + every
-            for alias, every in self._refresh_s.items()
-            if every and alias in self._sources
-        }
-        while due:
-            alias = min(due, key=due.__getitem__)
-            await asyncio.sleep(due[alias] - clock.now())
-            await self.read_again(alias)
-            due[alias] = clock.now() + self._refresh_s[alias]
+        """Read each key again when its time has come, for ever."""
+        for alias in self._sources:
+            self._plan(alias)
+        while True:
+            self._is_due_anew.clear()
+            due_s = min(self._due_s.values(), default=math.inf)
+            pause_s = None if math.isinf(due_s) else due_s - clock.now()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_due_anew.wait(), pause_s)
+            for alias in [a for a, due_s in self._due_s.items() if due_s <= clock.now()]:
+                await self.read_again(alias)
+                self._plan(alias)
+
+    def _plan(self, alias: str) -> None:
+        """Say when a key is read next: soon, then ever later, while it is out for a refusal."""
+        every_s = self._refresh_s.get(alias) or math.inf
+        is_hopeless = self._fruitless.get(alias, 0) >= _MOST_FRUITLESS
+        if alias in self._refused and not self._sources[alias].is_fixed and not is_hopeless:
+            look_s = self._look_s.get(alias, _FIRST_LOOK_S)
+            self._look_s[alias] = min(_LONGEST_LOOK_S, 2.0 * look_s)
+            every_s = min(every_s, look_s)
+        self._due_s[alias] = clock.now() + every_s
 
     async def read_all_again(self) -> None:
         """Take the values all keys' sources have now."""
@@ -175,9 +199,10 @@ class Keys:
         """A server refused this version of a key; returns whether any key is left to go on with."""
         if alias not in self._sources:
             self._bench(alias, reason)
-        elif self.version(alias) == version and self._refused.get(alias) != version:
-            # Out at once: reading takes time, and every request sent meanwhile is in vain.
-            self._keyring.bench(alias, until=clock.now() + _LONGEST_READING_S)
+        elif self.version(alias) == version:
+            if self._refused.get(alias) != version:
+                # Out at once: reading takes time, and every request sent meanwhile is in vain.
+                self._keyring.bench(alias, until=clock.now() + _LONGEST_READING_S)
             async with self._locks[alias]:
                 if self.version(alias) == version and self._refused.get(alias) != version:
                     await self._replace(alias, version, reason)
@@ -227,7 +252,9 @@ class Keys:
     async def _replace(self, alias: str, version: int, reason: str) -> None:
         """Go on with the value the source has now; without another one the key is out."""
         self._refused[alias] = version
-        value = await _value(self._sources[alias])
+        if self.has_worked(alias, version):
+            self._look_s.pop(alias, None)
+        value = await self._another_value(alias, version)
         if not isinstance(value, Secret):
             self._bench(alias, f"{reason}; reading it anew failed: {value}")
             return
@@ -241,6 +268,23 @@ class Keys:
             self._bench(alias, f"{reason}; so were the other values its source gave")
             return
         self._adopt(alias, value)
+
+    async def _another_value(self, alias: str, version: int) -> Secret | BatcherError:
+        """What the source has now; where no other key is left to go on with, a few times.
+
+        Whoever rotates a key often ends the old value a moment before the new one is there.
+        """
+        source, keyring = self._sources[alias], self._keyring
+        value = await _value(source)
+        if source.is_fixed or not self.has_worked(alias, version):
+            return value
+        for pause_s in _LAST_LOOKS_S:
+            is_new = isinstance(value, Secret) and value != self._values.get(alias)
+            if is_new or keyring.has_usable(besides=alias):
+                break
+            await asyncio.sleep(pause_s)
+            value = await _value(source)
+        return value
 
     def _adopt(self, alias: str, value: Secret) -> None:
         self._keep(alias, value)
@@ -259,6 +303,9 @@ class Keys:
         if self._keyring.bench(alias):
             self._emit(KeyBenched(key=alias, reason=reason))
             self._look_at_clock()
+        if alias in self._refused:
+            self._plan(alias)
+            self._is_due_anew.set()
 
     def _keep(self, alias: str, value: Secret) -> None:
         self._redactor.learn(value)

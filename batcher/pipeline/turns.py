@@ -260,7 +260,7 @@ class Turns:
             return
         leave = keys.doubt if isinstance(ruling, DoubtKey) else keys.refused
         if not await leave(alias, version=version, reason=message):
-            self._halt(f"the key {alias} was refused: {message}", failure)
+            self._halt(f"the key {keys.called(alias)} was refused: {message}", failure)
 
     def _note(self, pending: Pending, turn: Turn, exchange: Exchange, *, charged: bool) -> None:
         result = exchange.result

@@ -50,8 +50,11 @@ class AwsSource:
         name: Name or ARN of the secret; behind a # the field of a JSON secret.
     """
 
+    is_fixed = False
+
     def __init__(self, name: str) -> None:
         self._id, _, self._field = name.partition("#")
+        self.name = f"the AWS secret {self._id}"
         self._client: Any = None
         self._making = threading.Lock()
 
@@ -65,7 +68,7 @@ class AwsSource:
         return await asyncio.to_thread(self._get)
 
     def _get(self) -> Secret:
-        where = f"the AWS secret {self._id}"
+        where = self.name
         try:
             from botocore.exceptions import BotoCoreError, ClientError
         except ImportError:

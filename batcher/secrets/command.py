@@ -34,9 +34,12 @@ class CommandSource:
         timeout_s: Seconds it may take before it is killed, with all it has started.
     """
 
+    is_fixed = False
+
     def __init__(self, command: str, *, timeout_s: float = TIMEOUT_S) -> None:
         self._words = shlex.split(command)
         self._timeout_s = timeout_s
+        self.name = f"the key command {self._words[0]}"
 
     async def get(self) -> Secret:
         """The first line the program prints now.
@@ -44,7 +47,7 @@ class CommandSource:
         Raises:
             ConfigError: It cannot be started, fails, takes too long, or prints no key.
         """
-        where = f"the key command {self._words[0]}"
+        where = self.name
         try:
             process = await _started(self._words)
         except (OSError, ValueError) as fault:

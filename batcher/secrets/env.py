@@ -10,15 +10,18 @@ from batcher.secrets.value import as_key
 class EnvSource:
     """`env:NAME`; implements ports.SecretSource."""
 
+    is_fixed = True
+
     def __init__(self, name: str) -> None:
-        self._name = name
+        self._variable = name
+        self.name = f"the environment variable {name}"
 
     async def get(self) -> Secret:
         """The variable's present value, without surrounding blanks."""
-        value = os.environ.get(self._name, "").strip()
+        value = os.environ.get(self._variable, "").strip()
         if not value:
             raise ConfigError(
-                f"the environment variable {self._name} is not set; set it to the API key, "
-                f"for example: export {self._name}=..."
+                f"{self.name} is not set; set it to the API key, "
+                f"for example: export {self._variable}=..."
             )
-        return as_key(value, where=f"the environment variable {self._name}", fix="set it")
+        return as_key(value, where=self.name, fix="set it")

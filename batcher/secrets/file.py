@@ -14,8 +14,11 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 class FileSource:
     """`file:PATH`, refused when others can read it; implements ports.SecretSource."""
 
+    is_fixed = False
+
     def __init__(self, path: str) -> None:
         self._path = Path(path).expanduser()
+        self.name = f"the key file {self._path}"
 
     async def get(self) -> Secret:
         """The file's present content, without surrounding blanks."""
@@ -25,12 +28,10 @@ class FileSource:
         try:
             mode = self._path.stat().st_mode
             if not stat.S_ISREG(mode):  # reading a pipe or a device may never end
-                raise ConfigError(f"the key file {self._path} is no regular file")
+                raise ConfigError(f"{self.name} is no regular file")
             text = self._path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as fault:
-            raise ConfigError(f"the key file {self._path} cannot be read: {fault}") from fault
+            raise ConfigError(f"{self.name} cannot be read: {fault}") from fault
         if mode & _OTHERS:
-            raise ConfigError(
-                f"the key file {self._path} can be read by others; run: chmod 600 {self._path}"
-            )
-        return as_key(text, where=f"the key file {self._path}", fix="put the API key into it")
+            raise ConfigError(f"{self.name} can be read by others; run: chmod 600 {self._path}")
+        return as_key(text, where=self.name, fix="put the API key into it")

@@ -40,6 +40,7 @@ class Source:
         self.takes_s = takes_s
         self.reads = 0
         self.broken = False
+        self.name, self.is_fixed = "the vault", False
 
     async def get(self) -> Secret:
         self.reads += 1
@@ -85,7 +86,11 @@ async def at(when_s: float, do: Callable[[], None]) -> None:
 
 
 class TestRotation:
-    async def test_a_refused_key_comes_back_when_its_source_changes_later(self) -> None:
+    @pytest.mark.parametrize("refresh_s", [0.0, 300.0])
+    @pytest.mark.parametrize(("late_s", "found_s"), [(3, 6), (10, 14), (25, 30), (100, 122)])
+    async def test_a_refused_key_comes_back_when_its_source_changes_later(
+        self, late_s: float, found_s: float, refresh_s: float
+    ) -> None:
         server = Server("one", "two")
         source = Source("one")
         house = a_house(
@@ -93,7 +98,7 @@ class TestRotation:
             1600,
             workers=4,
             sources={"a": source, "b": Source("two")},
-            refresh_s={"a": 60.0},
+            refresh_s={"a": refresh_s},
             patience=Patience(max_attempts=1),
         )
 
@@ -104,7 +109,7 @@ class TestRotation:
         async with asyncio.TaskGroup() as group:
             group.create_task(house.go())
             group.create_task(at(50, lambda: server.accepted.discard("one")))
-            group.create_task(at(150, rotate))
+            group.create_task(at(51 + late_s, rotate))
 
         assert {outcome.status for outcome in house.sink.outcomes} == {Status.OK}
         assert len(house.sink.outcomes) == 1600
@@ -113,9 +118,80 @@ class TestRotation:
         returned_s = min(
             s
             for (s, _), key in zip(house.transport.sent, house.transport.keys, strict=True)
-            if key == "a" and s > 60
+            if key == "a" and s > 52
         )
-        assert returned_s == pytest.approx(180, abs=1.5)
+        assert returned_s == pytest.approx(51 + found_s, abs=1.5)
+
+    async def test_a_refused_key_is_looked_at_ever_less_often(self) -> None:
+        server, source = Server("two"), Source("one")
+        house = a_house(server, 1000, workers=4, sources={"a": source, "b": Source("two")})
+        await house.go()
+
+        assert loop_s() > 200
+        assert 7 <= source.reads <= 10
+
+    async def test_a_key_without_credit_is_not_looked_at(self) -> None:
+        server, source = Server("two"), Source("one")
+        server.kind, server.status = FailureKind.BILLING, 402
+        house = a_house(server, 1000, workers=4, sources={"a": source, "b": Source("two")})
+        await house.go()
+
+        assert source.reads == 1
+
+    async def test_the_last_key_is_waited_for_a_moment_when_it_worked_until_now(self) -> None:
+        server, source = Server("one"), Source("one")
+        house = a_house(server, 400, workers=8, sources={"a": source})
+
+        def rotate() -> None:
+            source.values = ["two"]
+            server.accepted.add("two")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(house.go())
+            group.create_task(at(20.5, lambda: server.accepted.discard("one")))
+            group.create_task(at(24.5, rotate))
+
+        assert house.run.exit_code is None
+        assert {outcome.status for outcome in house.sink.outcomes} == {Status.OK}
+        assert len(house.transport.sent) == 400 + 8
+        assert "key.benched" not in house.names()
+
+    async def test_it_is_not_waited_for_longer(self) -> None:
+        server, source = Server("one"), Source("one")
+        house = a_house(server, 400, workers=8, sources={"a": source})
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(house.go())
+            group.create_task(at(20.5, lambda: server.accepted.discard("one")))
+
+        assert house.run.exit_code is Exit.HALTED
+        assert house.run.reason == "the key a (the vault) was refused: not this key"
+        assert loop_s() == pytest.approx(21 + 5, abs=0.5)
+        assert len(house.transport.sent) == 20 * 8 + 8
+        assert all(outcome.status is Status.OK for outcome in house.sink.outcomes)
+
+    @pytest.mark.parametrize("works_s", [0.0, 20.5])
+    async def test_what_cannot_change_or_never_worked_is_not_waited_for(
+        self, works_s: float
+    ) -> None:
+        server, source = Server("one"), Source("one")
+        source.is_fixed = works_s > 0.0
+        house = a_house(server, 400, workers=8, sources={"a": source})
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(house.go())
+            group.create_task(at(works_s, lambda: server.accepted.discard("one")))
+
+        assert house.run.exit_code is Exit.HALTED
+        assert loop_s() <= works_s + 1.1
+
+    async def test_a_source_of_bad_values_is_not_looked_at_beside_a_good_key(self) -> None:
+        server, source = Server("good"), Source(*[f"token-{number}" for number in range(100)])
+        house = a_house(server, 1000, workers=4, sources={"a": source, "b": Source("good")})
+        await house.go()
+
+        assert {outcome.status for outcome in house.sink.outcomes} == {Status.OK}
+        assert source.reads <= 5
 
     async def test_a_new_value_is_taken_on_the_interval_before_anything_is_refused(self) -> None:
         server = Server("one", "two")
@@ -154,6 +230,7 @@ class TestRotation:
     async def test_a_refused_key_is_read_once_however_many_were_in_flight(self) -> None:
         server = Server("two")
         source = Source("one", takes_s=5.0)
+        source.is_fixed = True
         house = a_house(server, 200, workers=32, sources={"a": source, "b": Source("two")})
         await house.go()
 

@@ -184,6 +184,8 @@ async def test_an_unknown_model_stops_the_run_within_what_is_in_flight() -> None
 class RotatingSource:
     """A key source whose value changes when told."""
 
+    name, is_fixed = "the vault", False
+
     def __init__(self, value: str) -> None:
         self.value = value
         self.reads = 0
