@@ -98,6 +98,7 @@ class Keys:
         self._due_s = dict.fromkeys(sources, math.inf)  # when each is read again
         self._look_s: dict[str, float] = {}
         self._is_due_anew = asyncio.Event()
+        self._is_ending = asyncio.Event()
         self._is_closed = False
         self.on_change: Callable[[], None] = _no_change
 
@@ -176,6 +177,10 @@ class Keys:
             self._stale.discard(alias)
             if value != self._values.get(alias):
                 self._adopt(alias, value)
+
+    def end(self) -> None:
+        """Nothing more is sent: no value is worth waiting for."""
+        self._is_ending.set()
 
     # Health
 
@@ -282,7 +287,9 @@ class Keys:
             is_new = isinstance(value, Secret) and value != self._values.get(alias)
             if is_new or keyring.has_usable(besides=alias):
                 break
-            await asyncio.sleep(pause_s)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_ending.wait(), pause_s)
+                break
             value = await _value(source)
         return value
 

@@ -115,6 +115,7 @@ class Run:
         parts = self._parts
         parts.emit(RunDraining(reason=reason, in_flight=self._dispatcher.in_flight))
         self._dispatcher.close()
+        parts.keys.end()
         if self._reading is not None:
             self._reading.cancel()
         loop = asyncio.get_running_loop()

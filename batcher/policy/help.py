@@ -97,9 +97,9 @@ def _of_the_account(failure: Failure) -> str | None:
     match failure.kind:
         case Kind.AUTH:
             return (
-                "the key is refused: put a valid key of this server where this one comes from "
-                "(ANTHROPIC_API_KEY, for openai OPENAI_API_KEY, or its source under [[keys]]); "
-                "request.auth says how it travels"
+                "put a valid key of this server where this one comes from (ANTHROPIC_API_KEY, for "
+                "openai OPENAI_API_KEY, or its source under [[keys]]); request.auth says how it "
+                "travels"
             )
         case Kind.PERMISSION:
             return (

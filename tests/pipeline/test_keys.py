@@ -170,6 +170,18 @@ class TestRotation:
         assert len(house.transport.sent) == 20 * 8 + 8
         assert all(outcome.status is Status.OK for outcome in house.sink.outcomes)
 
+    async def test_it_is_not_waited_for_when_the_run_is_stopped(self) -> None:
+        server, source = Server("one"), Source("one")
+        house = a_house(server, 400, workers=8, sources={"a": source})
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(house.go())
+            group.create_task(at(20.5, lambda: server.accepted.discard("one")))
+            group.create_task(at(22.2, lambda: house.run.drain("enough", Exit.INTERRUPTED)))
+
+        assert house.run.exit_code is Exit.INTERRUPTED
+        assert loop_s() == pytest.approx(22.2, abs=0.1)
+
     @pytest.mark.parametrize("works_s", [0.0, 20.5])
     async def test_what_cannot_change_or_never_worked_is_not_waited_for(
         self, works_s: float
