@@ -15,15 +15,14 @@ from datetime import datetime
 from batcher import clock
 from batcher.errors import BatcherError, ConfigError
 from batcher.events import (
-    ALL_KEYS,
     Event,
     KeyBenched,
     KeyReturned,
     KeyRotated,
     KeyStale,
-    Paused,
     SharedQuotaSuspected,
 )
+from batcher.pipeline.hours import Hours
 from batcher.policy.keyring import Keyring
 from batcher.ports import SecretSource
 from batcher.secret import Redactor, Secret
@@ -37,8 +36,6 @@ _FIRST_REST_S = 2.0
 _LONGEST_REST_S = 300.0
 _MOST_RESTS = 4  # without an answer in between: the key is refused
 _RESTS_TOLD = 3  # one odd row gives a key a rest or two; more is worth a line
-_LONGEST_NAP_S = 60.0  # wall clocks are set, machines sleep
-_ROUNDING_S = 0.001
 
 
 async def _value(source: SecretSource) -> Secret | BatcherError:
@@ -66,6 +63,7 @@ class Keys:
         wall: The present, with a zone, for the hours of keys.
 
     Attributes:
+        hours: Of their use.
         on_change: Called when a key may have come into use.
     """
 
@@ -86,7 +84,7 @@ class Keys:
         self._redactor = redactor
         self._emit = emit
         self._refresh_s = refresh_s or {}
-        self._wall = wall
+        self.hours = Hours(keyring, wall=wall, emit=emit)
         self._versions = dict.fromkeys(sources, 0)
         self._locks = {alias: asyncio.Lock() for alias in sources}
         self._worked: dict[str, int] = {}  # alias -> the version that was answered
@@ -99,7 +97,6 @@ class Keys:
         self._look_s: dict[str, float] = {}
         self._is_due_anew = asyncio.Event()
         self._is_ending = asyncio.Event()
-        self._is_closed = False
         self.on_change: Callable[[], None] = _no_change
 
     # Values
@@ -125,7 +122,7 @@ class Keys:
             if self._values[one] == self._values[other]:
                 reason = "they are the same key; no extra capacity"
                 self._emit(SharedQuotaSuspected(keys=(one, other), reason=reason))
-        self._look_at_clock()
+        self.hours.look()
 
     def version(self, alias: str) -> int:
         """Counts the values this key has had; noted with each attempt."""
@@ -303,13 +300,13 @@ class Keys:
             self._emit(KeyReturned(key=alias, reason="its source has a new value"))
         else:
             self._emit(KeyRotated(key=alias))
-        self._look_at_clock()
+        self.hours.look()
         self.on_change()
 
     def _bench(self, alias: str, reason: str) -> None:
         if self._keyring.bench(alias):
             self._emit(KeyBenched(key=alias, reason=reason))
-            self._look_at_clock()
+            self.hours.look()
         if alias in self._refused:
             self._plan(alias)
             self._is_due_anew.set()
@@ -317,27 +314,3 @@ class Keys:
     def _keep(self, alias: str, value: Secret) -> None:
         self._redactor.learn(value)
         self._values[alias] = value
-
-    # Hours
-
-    async def keep_hours(self) -> None:
-        """Take keys in and out of use as their hours begin and end; returns when none has any."""
-        while (next_s := self._look_at_clock()) < math.inf:
-            self.on_change()
-            await asyncio.sleep(min(next_s + _ROUNDING_S, _LONGEST_NAP_S))
-
-    def _look_at_clock(self) -> float:
-        """See whose hours it is, tell when it is nobody's; returns seconds to the next change."""
-        now, wall = clock.now(), self._wall()
-        next_s = self._keyring.look_at_clock(wall=wall, now=now)
-        opening = self._keyring.opening(now=now)
-        if opening is None:
-            self._is_closed = False
-        elif not self._is_closed:
-            self._is_closed = True
-            wait_s, window = opening
-            at = datetime.fromtimestamp(wall.timestamp() + wait_s, wall.tzinfo)
-            until = f"{at.astimezone(window.zone):%Y-%m-%d %H:%M %Z}"
-            reason = f"outside the hours of every key until {until}"
-            self._emit(Paused(scope=ALL_KEYS, reason=reason, wait_s=wait_s))
-        return next_s

@@ -89,7 +89,7 @@ class Run:
             background = [
                 group.create_task(self._take_in()),
                 group.create_task(parts.keys.refresh()),
-                group.create_task(parts.keys.keep_hours()),
+                group.create_task(parts.keys.hours.keep(self._dispatcher.pump)),
             ]
             if parts.admission.gate is not None:
                 background.append(group.create_task(parts.admission.gate.run()))
