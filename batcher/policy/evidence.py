@@ -216,16 +216,14 @@ class Evidence:
         is_deep = self.depth.seconds >= SHALLOW_S
         is_less = unit == INPUT and not is_deep and self._refuses_steadily(ticket)
         bounds = marks.bounds(ticket, refusal, unit=unit, mean=mean, was=was)
-        low, high, best, window_s, keep, newest = bounds
-        is_echo = newest is not None and newest[1] < _ECHO_S and self.is_proven
+        low, high, best, window_s, keep, newest_s = bounds
+        is_echo = newest_s < _ECHO_S and self.is_proven
         if is_echo and unit == REQUESTS and not self._was_echo:
             # A window that is used up stays shut for a moment, a lump of another client's passes.
             self._was_echo = True
             return Found(was, 0.0)
         self._was_echo = False
         self.agreeing = keep
-        if newest is not None:
-            self.units.passed(*newest)
         if best != was:
             self.depth.learn(keep, best, unit)
         if not keep:

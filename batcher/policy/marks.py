@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from batcher.policy.ticket import INPUT, TOTAL, Ticket
@@ -49,8 +49,7 @@ class Bounds(NamedTuple):
         best: What was let in over the longest span on which they agree.
         window_s: That span.
         agreeing: So many of them agree, besides the newest.
-        newest: What passed between the newest two, and in how many seconds; None where there
-            are no two.
+        newest_s: Seconds between the newest two; infinite where there are no two.
     """
 
     low: float
@@ -58,7 +57,7 @@ class Bounds(NamedTuple):
     best: float
     window_s: float
     agreeing: int
-    newest: tuple[Sequence[float], float] | None
+    newest_s: float
 
 
 class Marks:
@@ -136,7 +135,7 @@ class Marks:
         """
         low, high, best, window_s = 0.0, math.inf, was, 0.0
         agreeing = 0
-        newest: tuple[Sequence[float], float] | None = None
+        newest_s = math.inf
         for mark in reversed(self._all):
             lasted = ticket.sent - mark.sent
             if lasted <= 0.0:
@@ -152,8 +151,6 @@ class Marks:
             if passed > _ENOUGH * mean:
                 best = rate
             window_s = lasted
-            if newest is None:
-                passed_by = zip(mark.total, ticket.total, strict=True)
-                newest = ([max(1e-9, b - a) for a, b in passed_by], lasted)
+            newest_s = min(newest_s, lasted)
             agreeing += 1
-        return Bounds(low, high, best, window_s, agreeing, newest)
+        return Bounds(low, high, best, window_s, agreeing, newest_s)

@@ -1,7 +1,7 @@
 """What an unknown limit counts: requests, input tokens or output tokens.
 
 Guessed from the job's sizes against the quotas vendors publish, then learnt: a token limit
-refuses long prompts more often, and its own unit's rate varies least between refusals.
+refuses long prompts more often.
 """
 
 import math
@@ -11,9 +11,6 @@ from batcher.policy.ticket import INPUT, OUTPUT, REQUESTS
 
 _PRIOR = (1.0, 500.0, 100.0)  # tokens a request is meant to have by published tiers
 _PRIOR_WEIGHT = 1.5
-_TELLING = 0.1  # a difference this great is worth one unit of evidence
-_TELLING_REQUESTS = 40.0  # sizes average out over so many
-_ENOUGH = 8.0  # fewer requests tell nothing
 _FADING = 0.9  # of the evidence stays at each refusal
 _SURE = 1.0  # evidence it takes to change the unit ...
 _SURER = 2.0  # ... from tokens
@@ -29,32 +26,17 @@ class Unit:
         is_proven: Replays with it have explained several refusals.
     """
 
-    __slots__ = ("_evidence", "_rates", "is_pinned", "is_proven")
+    __slots__ = ("_long", "is_pinned", "is_proven")
 
     def __init__(self) -> None:
-        self._evidence = [0.0, 0.0, 0.0]  # in favour of a unit, against requests
-        self._rates: list[float] | None = None  # between the last two refusals, in every unit
+        self._long = 0.0  # evidence that long prompts are refused: for input, against requests
         self.is_pinned = False
         self.is_proven = False
 
     def refused(self, size: float) -> None:
         """An attempt of this input was refused, in mean ones."""
         said = max(-1.0, min(1.0, math.log(max(1e-9, size))))
-        self._evidence[INPUT] = _FADING * self._evidence[INPUT] + said
-
-    def passed(self, amounts: Sequence[float], lasted_s: float) -> None:
-        """So much went through between two refusals: whose rate has varied least?"""
-        if amounts[REQUESTS] < _ENOUGH:
-            return
-        rates = [amount / lasted_s for amount in amounts]
-        before, self._rates = self._rates, rates
-        if before is None:
-            return
-        off = [abs(math.log(a / b)) for a, b in zip(rates, before, strict=True)]
-        for unit in (INPUT, OUTPUT):
-            said = max(-1.0, min(1.0, (off[REQUESTS] - off[unit]) / _TELLING))
-            said *= min(1.0, amounts[REQUESTS] / _TELLING_REQUESTS)
-            self._evidence[unit] = _FADING * self._evidence[unit] + said
+        self._long = _FADING * self._long + said
 
     def likeliest(
         self, present: int, mean: Sequence[float], *, is_first: bool, is_answered: bool
@@ -70,9 +52,9 @@ class Unit:
         if self.is_pinned:
             return present
         scores = [
-            _PRIOR_WEIGHT * math.log(max(1e-9, mean[unit]) / _PRIOR[unit]) + self._evidence[unit]
-            for unit in _CHOICE
+            _PRIOR_WEIGHT * math.log(max(1e-9, mean[unit]) / _PRIOR[unit]) for unit in _CHOICE
         ]
+        scores[INPUT] += self._long
         choice = _CHOICE if is_answered else _CHOICE[:OUTPUT]
         best = max(choice, key=scores.__getitem__)
         if best == present or is_first:

@@ -29,14 +29,6 @@ def test_a_unit_that_has_explained_everything_is_not_given_up_at_little_evidence
     assert unit.likeliest(INPUT, SHORT, is_first=False, is_answered=True) == INPUT
 
 
-def test_the_unit_whose_rate_varies_least_is_believed() -> None:
-    unit = Unit()
-    for requests in (40.0, 80.0, 40.0, 80.0, 40.0, 80.0):
-        unit.passed((requests, 50_000.0, 9.0 * requests, 1.0), 10.0)
-
-    assert unit.likeliest(REQUESTS, SHORT, is_first=False, is_answered=True) == INPUT
-
-
 def test_a_pinned_unit_is_no_matter_of_evidence() -> None:
     unit = Unit()
     unit.is_pinned = True
