@@ -77,15 +77,6 @@ class Depth:
         """The start is over."""
         self._start = [sent for sent in self._trail if sent.sent <= ticket.sent]
 
-    def held(self, ticket: Ticket, rate: float, unit: int) -> float:
-        """Units a bucket of that rate held, at least, for all that was sent before a refusal."""
-        used = most = 0.0
-        for sent in reversed(self._trail):
-            if sent.sent < ticket.sent and not sent.is_refused:
-                used += sent.cost[unit]
-                most = max(most, used - rate * (ticket.sent - sent.sent))
-        return most + 0.5 * ticket.cost[unit]
-
     def forget(self) -> None:
         """The unit is another."""
         self.seconds = 0.0

@@ -44,8 +44,6 @@ class Dimension(ToldBucket):
         since: float,
         per_s: float,
         now: float,
-        *,
-        holds: float = math.inf,
     ) -> bool:
         """Take a limit out of the text of a 429; returns whether it explains the refusal.
 
@@ -54,14 +52,13 @@ class Dimension(ToldBucket):
             ticket: The refused attempt.
             since: Units admitted after it was sent.
             per_s: Attempts a second that are worth the limit.
-            holds: Units the bucket seems to hold.
             now: Monotonic seconds.
         """
         doubt, rate = self.doubt, min(quota.limit / MINUTE_S, self._ceiling)
         is_news = is_explained = quota.limit != self.limit or abs(self.rate - rate) > 1e-6 * rate
         # What a text does not tell: a bucket holds as many seconds of one limit as of another.
         held_s = MINUTE_S if doubt is None else min(MINUTE_S, self.capacity / self.rate)
-        holds = min(holds, rate * held_s)
+        holds = rate * held_s
         cost = min(holds, ticket.cost[self.index])
         level = 0.5 * cost + quota.limit / MINUTE_S * (now - ticket.sent) - since
         if is_news:

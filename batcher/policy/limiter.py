@@ -347,10 +347,7 @@ class Limiter:
         since = self._admitted[index] - ticket.total[index]
         per_s = hint.limit / MINUTE_S / max(_LEAST, self._estimate.mean[index])
         rate, limit = dimension.rate, dimension.limit
-        holds = math.inf
-        if index == INPUT and not rate:
-            holds = self._tracker.held(ticket, hint.limit / MINUTE_S, index)
-        is_explained = dimension.name(hint, ticket, since, per_s, now, holds=holds)
+        is_explained = dimension.name(hint, ticket, since, per_s, now)
         if dimension.rate == rate:
             return "" if is_explained else None
         if limit and hint.limit != limit:

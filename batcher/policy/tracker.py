@@ -220,10 +220,6 @@ class Tracker:
         """Its rate is not known after all."""
         self.ceiling = math.inf
 
-    def held(self, ticket: Ticket, rate: float, unit: int) -> float:
-        """Units a bucket of that rate held, going by what was sent before it refused."""
-        return self._evidence.depth.held(ticket, rate, unit)
-
     def scale(self, unit: int, factor: float) -> None:
         """The limit is another one: what was found is a share of it."""
         if self.is_on and unit == self.unit and self._spacing is None:

@@ -306,15 +306,6 @@ class Prompts:
         self.level = min(self.holds, self.level + self.per_s * seconds)
 
 
-@pytest.mark.parametrize("holds_s", [0.7, 1.0, 3.0])
-def test_the_first_refusal_tells_what_a_bucket_holds(holds_s: float) -> None:
-    server = Prompts(5000.0, holds_s, 500.0)
-    while not server.limiter._limits.known:
-        server.run(0.01)
-
-    assert server.dimension.capacity == pytest.approx(5000.0 * holds_s, rel=0.15)
-
-
 def test_what_is_bigger_than_the_bucket_goes_when_that_is_full() -> None:
     server = Prompts(2500.0, 1.0, *([200.0] * 20), 4000.0)
     server.run(20.0)
