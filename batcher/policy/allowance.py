@@ -9,8 +9,6 @@ import math
 _DIP_S = 0.02  # a sender woken late may catch up by this much
 _CAUTION_S = 0.25  # between the first attempts after a guess: refusals come sooner
 _LESS_CAUTION = 0.6
-_REGAIN = 1.2
-_SPENDING = 2.0  # attempts left of what was saved: it is still being spent
 
 
 class Allowance:
@@ -25,9 +23,7 @@ class Allowance:
     """
 
     __slots__ = (
-        "_capacity",
         "_caution_s",
-        "_pause_s",
         "at",
         "biggest",
         "level",
@@ -41,8 +37,6 @@ class Allowance:
         self.next_at = -math.inf
         self.biggest = 1.0
         self.paused_until = -math.inf
-        self._capacity = math.inf  # what the bucket holds, as far as standing still has shown
-        self._pause_s = 0.0
         self._caution_s = 0.0
 
     def fill(self, pace: float, most: float, now: float) -> None:
@@ -66,7 +60,7 @@ class Allowance:
         saved = level + per_s * (until - self.at)
         if least is not None:
             saved = max(level, min(saved, least))
-        self.level = min(saved, self._capacity, holds)
+        self.level = min(saved, holds)
         self.at = until
 
     def take(self, cost: float, spread: float, peak: float, now: float) -> None:
@@ -96,27 +90,6 @@ class Allowance:
         self.next_at = max(self.next_at, until)
         self._caution_s = _CAUTION_S
 
-    def pause(self, until: float, now: float) -> float:
-        """Nothing is sent until then; returns the seconds."""
-        self._pause_s = until - now
-        self._capacity *= _REGAIN  # may have been underestimated
+    def pause(self, until: float) -> None:
+        """Nothing is sent until then."""
         self.paused_until = max(self.paused_until, until)
-        return self._pause_s
-
-    # -- what the bucket holds
-
-    def spent_in_vain(self, sent: float, rate: float, mean: float) -> None:
-        """An attempt that was to spend what a pause had saved was refused: less was kept."""
-        if not 0.0 <= sent - self.paused_until < self._pause_s or self.level < _SPENDING * mean:
-            return
-        held = min(rate * self._pause_s, self._capacity) - self.level
-        self.level = 0.0
-        self._capacity = max(mean, held)
-
-    def grow(self, factor: float) -> None:
-        """The rate is greater: most servers hold so many seconds of it."""
-        self._capacity *= factor
-
-    def forget(self) -> None:
-        """What was counted is counted no more."""
-        self._capacity = math.inf

@@ -25,7 +25,6 @@ _LEAN = 0.3  # of the way to an equal share, each second
 _EVEN = 0.04
 _BURST_S = 0.2  # what may be sent at once, in seconds of the rate
 _PEAK = 2.5  # what was saved up is spent at this multiple of the rate: order survives the way
-_LEAST_MARKS = 2  # refusals, before what a pause has saved is judged
 _SPARE = 2.0  # attempts' worth kept back after a refusal
 _SPARE_OF_SIZES = 1.5  # one that is bigger than thought
 _LEAST_SPARE = 0.5
@@ -280,8 +279,6 @@ class Tracker:
                 self.rate = self._spacing.rate
                 self._restart(ticket, admitted, mean, math.inf, now)
                 return self._said(was)
-            if len(evidence.marks) >= _LEAST_MARKS:
-                self._allowance.spent_in_vain(ticket.sent, self.rate, mean[self.unit])
             pace = self.pace(ticket.sent)
             if not self._door.window_s:
                 window_s = self._estimate(ticket, mean[self.unit], refusal)
@@ -390,8 +387,6 @@ class Tracker:
             self._spacing, self.rate = spacing, spacing.rate
         if self._evidence.fit is None:
             self.rate = max(self.rate, mean / _SLOWEST_S)
-            if self.rate > was:
-                self._allowance.grow(self.rate / was)
         return found.window_s
 
     def _bound(self, ticket: Ticket, retry_after_s: float | None) -> None:
@@ -464,8 +459,8 @@ class Tracker:
 
     def pause(self, until: float, now: float) -> None:
         """Nothing is sent until then; what is refilled meanwhile is not lost."""
-        pause_s = self._allowance.pause(until, now)
-        self._hold.resume(until + pause_s / (_PEAK - 1.0))
+        self._allowance.pause(until)
+        self._hold.resume(until + (until - now) / (_PEAK - 1.0))
 
     def _choose_unit(self, mean: Sequence[float], *, is_answered: bool) -> None:
         units = self._evidence.units
@@ -481,4 +476,3 @@ class Tracker:
         """Count something else from now on; amounts of what was counted mean nothing any more."""
         self.unit = unit
         self._evidence.count_anew()
-        self._allowance.forget()

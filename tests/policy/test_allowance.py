@@ -29,24 +29,11 @@ def test_what_is_refilled_during_a_pause_is_saved(
     holds: float, least: float | None, saved: float
 ) -> None:
     allowance = after_a_refusal()
-    allowance.pause(110.0, 100.0)
+    allowance.pause(110.0)
     allowance.save(2.0, holds, least, 115.0)
 
     assert allowance.level == pytest.approx(saved)
     assert allowance.at == 110.0
-
-
-def test_a_refusal_while_savings_are_spent_shows_that_less_is_kept() -> None:
-    allowance = after_a_refusal()
-    allowance.pause(110.0, 100.0)
-    allowance.save(2.0, 100.0, None, 110.0)
-    allowance.take(5.0, 1.0, 10.0, 110.0)
-    allowance.spent_in_vain(111.0, 2.0, 1.0)
-    allowance.pause(121.0, 111.0)
-    allowance.at = 111.0
-    allowance.save(2.0, 100.0, None, 121.0)
-
-    assert allowance.level == pytest.approx(1.2 * 5.0)  # five were let in, or a little more
 
 
 def test_attempts_follow_one_another_and_a_late_sender_catches_up_a_little() -> None:
