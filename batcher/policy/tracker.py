@@ -31,8 +31,6 @@ _LEAST_SPARE = 0.5
 _SPARE_SHARE = 0.1  # of what the bucket holds, where that is less
 _SAVED_SHARE = 0.8  # of a known depth that a pause is taken to fill
 _BELOW = 0.95  # of the ceiling
-_NO_BUCKET = 3.0  # times as long as a bucket needs for an attempt ...
-_BRIEF_S = 2.0  # ... but no longer than this: a limit that fell takes its time
 _SLOWEST_S = 60.0  # an attempt a minute, at least
 
 
@@ -283,8 +281,8 @@ class Tracker:
             if not self._door.window_s:
                 window_s = self._estimate(ticket, mean[self.unit], refusal)
                 self._share(ticket, was, pace, mean[self.unit], now)
-        if not self._close(refusal, was, retry_after_s, now):
-            self._bound(ticket, retry_after_s)
+        self._close(refusal, was, retry_after_s, now)
+        self.rate = min(self.rate, self.ceiling)
         evidence.marks.add(refusal)
         self._restart(ticket, admitted, mean, window_s, now)
         return self._said(was)
@@ -298,24 +296,22 @@ class Tracker:
 
     # -- windows
 
-    def _close(self, refusal: Mark, was: float, retry_after_s: float | None, now: float) -> bool:
-        """The limit is used up, says the server for how long; returns whether as no bucket is."""
+    def _close(self, refusal: Mark, was: float, retry_after_s: float | None, now: float) -> None:
+        """The limit is used up; for how long, the server may say."""
         is_sure = self._evidence.is_proven or self.ceiling < math.inf
         before = self.rate if math.isinf(was) else was
         self._door.closed(refusal, self.unit, before, is_sure=is_sure)
-        if retry_after_s is None or retry_after_s <= 1.0:
+        if retry_after_s is not None and retry_after_s > 1.0:
+            self._stays_shut(now + retry_after_s)
+        else:
             self._fit_window()
-            return False
-        return self._stays_shut(now + retry_after_s)
 
-    def _stays_shut(self, until: float) -> bool:
-        """Nothing is let in until then; returns whether no bucket does that."""
-        is_long = self._door.shut_until(until, self.unit)
-        if is_long:
+    def _stays_shut(self, until: float) -> None:
+        """Nothing is let in until then."""
+        if self._door.shut_until(until, self.unit):
             self.rate = min(self.ceiling, self._door.rate)  # no rate was too much
             self._evidence.marks.clear()
         self._fit_window()
-        return is_long
 
     def _fit_window(self) -> None:
         rate = self._door.measure(self.unit)
@@ -388,27 +384,6 @@ class Tracker:
         if self._evidence.fit is None:
             self.rate = max(self.rate, mean / _SLOWEST_S)
         return found.window_s
-
-    def _bound(self, ticket: Ticket, retry_after_s: float | None) -> None:
-        """A bucket that needs t seconds for an attempt of size c refills at most at c/t.
-
-        Where an attempt bigger than the bucket has left it in debt, that comes on top.
-        """
-        self.rate = min(self.rate, self.ceiling)
-        if retry_after_s is None or not math.isinf(self.ceiling) or self._door.window_s:
-            return
-        if self._evidence.fit is not None:
-            return  # what was let in tells more
-        cost = ticket.cost[self.unit]
-        if self.unit != REQUESTS:
-            cost += max(0.0, self._allowance.biggest - self._evidence.depth.seconds * self.rate)
-        rounded = retry_after_s == int(retry_after_s)
-        least = retry_after_s - 1.0 if rounded else retry_after_s
-        is_brief = least < _BRIEF_S and self._evidence.is_proven
-        if is_brief and least * self.rate > _NO_BUCKET * cost:
-            return  # a bucket that let in so much would not take so long: a window that is used up
-        if least > 0.0 and least < 60.0 and cost > 0.0:
-            self.rate = min(self.rate, 1.05 * cost / least)
 
     def _restart(
         self,

@@ -43,16 +43,3 @@ def test_what_was_counted_before_says_nothing_of_another_unit() -> None:
     assert not tracker._evidence._overflow.is_certain
     assert tracker._evidence.depth.seconds == 0.0
     assert tracker.rate == 1000.0
-
-
-@pytest.mark.parametrize(
-    ("is_proven", "retry_after_s", "rate"), [(True, 0.9, 50.0), (False, 0.9, 1.2), (True, 5.5, 0.2)]
-)
-def test_a_wait_far_longer_than_a_proven_rate_explains_is_a_windows(
-    is_proven: bool, retry_after_s: float, rate: float
-) -> None:
-    tracker = at_rate(50.0)
-    tracker._evidence.is_proven = is_proven
-    tracker._bound(Ticket(1.0, MEAN, [0.0] * 4, 1, 100), retry_after_s)
-
-    assert tracker.rate == pytest.approx(rate, rel=0.1)
