@@ -14,29 +14,33 @@ Why the slope (2026-11): keys with equal limits run in step. They start alike, p
 are refused in the same second, and another client beside us takes from each key about what we
 take from the other. So neither equal limits, levels or amounts nor refusals at once mean
 anything; simulated pairs of independent keys had them all. What nobody copies is the moment
-at which each request is sent, so short windows and many of them tell.
+at which each request is sent, so short windows and many of them tell. How much everybody sends
+at the time is no moment: what a window would hold at the pace around it is a cause beside.
 """
 
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from itertools import combinations, pairwise
+from itertools import accumulate, combinations
 
 from batcher.events import SharedQuotaSuspected
+from batcher.policy.in_order import InOrder
+from batcher.policy.slope import slope
 from batcher.records import Bucket, Feedback, Quota, Signal, record
 
 _MINUTE_S = 60.0
 _WINDOWS = 400  # kept
-_FEWEST = 80  # for a verdict; of long windows, from refusal to refusal, half as many do
-_EVERY = 10  # windows between two verdicts
-_SHORTEST_S = 0.25  # requests overtake one another on the way
-_LEAST = {Bucket.REQUESTS: 4.0, Bucket.INPUT: 5_000.0}  # used in a window: above what is rounded
-_NEARLY_FULL = 0.7  # of the most ever seen left: refill may have been lost above it
-_BLIND = 0.3  # of the same: so much refill between two readings, and it may have been full
+_FEWEST = 30  # for a verdict
+_FEWEST_REFUSALS = 40  # ... of windows from refusal to refusal, which say less
+_EVERY = 5  # windows between two verdicts
+_SHORTEST_S = 0.2  # requests overtake one another on the way
+_LEAST = {Bucket.REQUESTS: 1.0, Bucket.INPUT: 2_000.0}  # used in a window: above what is rounded
+_NEARLY_FULL = 0.9  # of the most ever seen left: refill may have been lost above it
 _SLOPE = (0.6, 1.3)  # rounded readings and overtaking requests make it less than one
 _SLOPE_OF_HALF = (0.5, 1.5)  # ... also in either half of the windows alone: no passing likeness
-_DUST = 1e-4
-_SURE = 6.0  # standard errors above nought
+_AROUND = 3  # windows on either side of one: their pace is the one it has by itself
+_REFUSALS = 100  # kept
+_SURE = 5.0  # standard errors above nought
 _EXPLAINED = 0.15  # between refusals: what is missing differs from the other's use by no more
 _REFUSED = frozenset({Signal.RATE, Signal.RAMP, Signal.OVERLOADED})
 
@@ -46,12 +50,14 @@ class Mark:
     """What all keys together had sent when one request was sent.
 
     Attributes:
+        number: Of the request, counted over all keys.
         sent_s: When, monotonic seconds.
         requests: Requests so far, by scope.
         chars: Characters of prompt so far, by scope.
         own_chars: Of the request itself.
     """
 
+    number: int
     sent_s: float
     own_chars: int
     requests: Sequence[float]
@@ -61,11 +67,12 @@ class Mark:
 class _Meter:
     """One bucket of one scope, as its readings show it."""
 
-    __slots__ = ("base", "fresh", "last_s", "limit", "most", "windows")
+    __slots__ = ("base", "fresh", "last_s", "left", "limit", "most", "windows")
 
     def __init__(self) -> None:
         self.limit = 0.0
         self.most = 0.0
+        self.left = 0.0
         self.last_s = -math.inf
         self.base: tuple[Mark, float] | None = None
         self.windows: deque[tuple[float, float, Sequence[float]]] = deque(maxlen=_WINDOWS)
@@ -90,6 +97,9 @@ class Sharing:
         count = len(self._keys)
         self._requests = [0.0] * count
         self._chars = [0.0] * count
+        self._sent = 0
+        self._in_order: list[InOrder[tuple[Mark, Feedback]]] = [InOrder() for _ in range(count)]
+        self._refused: deque[tuple[int, int, int]] = deque(maxlen=_REFUSALS)
         self._tokens_seen = self._chars_seen = 0.0
         self._meters = [{bucket: _Meter() for bucket in _LEAST} for _ in range(count)]
         self._told: set[tuple[int, int]] = set()
@@ -100,7 +110,10 @@ class Sharing:
         own = self._index[scope]
         self._requests[own] += 1.0
         self._chars[own] += chars
+        self._sent += 1
+        self._in_order[own].sent(self._sent)
         return Mark(
+            number=self._sent,
             sent_s=now,
             own_chars=chars,
             requests=tuple(self._requests),
@@ -111,8 +124,7 @@ class Sharing:
         """Learn from what came back; returns pairs of keys found to share, each once."""
         own = self._index[scope]
         if feedback.signal in _REFUSED:
-            self._requests[own] -= 1.0
-            self._chars[own] -= mark.own_chars
+            self._refused.append((mark.number, own, mark.own_chars))
         elif feedback.usage is not None:
             usage = feedback.usage
             self._tokens_seen += usage.input_tokens + usage.cache_write_tokens
@@ -120,6 +132,13 @@ class Sharing:
         found: list[SharedQuotaSuspected] = []
         if feedback.account is not None:
             found += self._met(own, feedback.account)
+        for earlier, told in self._in_order[own].settled(mark.number, (mark, feedback)):
+            found += self._learn(own, earlier, told)
+        return found
+
+    def _learn(self, own: int, mark: Mark, feedback: Feedback) -> list[SharedQuotaSuspected]:
+        """Take the readings of one answer; returns pairs they show to share."""
+        found: list[SharedQuotaSuspected] = []
         for quota in feedback.quotas:
             if quota.bucket in _LEAST and self._read(own, mark, quota):
                 found += self._judge(own, quota.bucket)
@@ -156,9 +175,6 @@ class Sharing:
         meter = self._meters[own][hint.bucket]
         if hint.limit != meter.limit:
             meter.begin(hint.limit)
-        if mark.sent_s <= meter.last_s:
-            return False
-        meter.last_s = mark.sent_s
         if meter.base is None:
             meter.base = (mark, 0.0)
             return False
@@ -169,11 +185,9 @@ class Sharing:
         meter = self._meters[own][quota.bucket]
         if quota.limit != meter.limit:
             meter.begin(quota.limit)
-        if mark.sent_s <= meter.last_s:
-            return False
         per_s, left = quota.limit / _MINUTE_S, quota.remaining
-        was_blind = (mark.sent_s - meter.last_s) * per_s > _BLIND * meter.most
-        meter.last_s = mark.sent_s
+        was_blind = meter.left + (mark.sent_s - meter.last_s) * per_s > _NEARLY_FULL * meter.most
+        meter.last_s, meter.left = mark.sent_s, left
         meter.most = max(meter.most, left)
         if was_blind or left > _NEARLY_FULL * meter.most:
             meter.base = None if left > _NEARLY_FULL * meter.most else (mark, left)
@@ -198,12 +212,18 @@ class Sharing:
         return meter.fresh >= max(_EVERY, len(meter.windows) // 8)
 
     def _used(self, bucket: Bucket, since: Mark, until: Mark) -> Sequence[float]:
-        if bucket is Bucket.REQUESTS:
-            pairs = zip(until.requests, since.requests, strict=True)
-            return [after - before for after, before in pairs]
+        is_requests = bucket is Bucket.REQUESTS
+        after, before = (
+            (until.requests, since.requests) if is_requests else (until.chars, since.chars)
+        )
+        used = [a - b for a, b in zip(after, before, strict=True)]
+        for number, scope, chars in self._refused:
+            if since.number < number <= until.number:
+                used[scope] -= 1.0 if is_requests else chars
+        if is_requests:
+            return used
         per_char = self._tokens_seen / self._chars_seen if self._chars_seen else 0.0
-        pairs = zip(until.chars, since.chars, strict=True)
-        return [per_char * (after - before) for after, before in pairs]
+        return [per_char * chars for chars in used]
 
     def _judge(self, own: int, bucket: Bucket) -> list[SharedQuotaSuspected]:
         """Pairs with this scope whose readings of this bucket explain one another."""
@@ -231,21 +251,22 @@ class Sharing:
         """Whether what one scope misses in its bucket is what the others of a group took."""
         meter = self._meters[own][bucket]
         has_headers = meter.most > 0.0
-        if len(meter.windows) < (_FEWEST if has_headers else _FEWEST // 2):
+        if len(meter.windows) < (_FEWEST if has_headers else _FEWEST_REFUSALS):
             return False
         missing = [window[0] for window in meter.windows]
         lasted_s = [window[1] for window in meter.windows]
+        at_pace = _at_pace(meter.windows)
         others = [sum(window[2][m] for m in members if m != own) for window in meter.windows]
         if not has_headers and abs(sum(missing) - sum(others)) > _EXPLAINED * sum(others):
             # A refusal may also come from a limit nobody names, with the bucket half full.
             return False
-        slope, error = _slope(missing, lasted_s, others)
-        if not (_SLOPE[0] <= slope <= _SLOPE[1] and slope >= _SURE * error):
+        found, error = slope(missing, others, (lasted_s, at_pace))
+        if not (_SLOPE[0] <= found <= _SLOPE[1] and found >= _SURE * error):
             return False
         half = len(missing) // 2
         for part in (slice(half), slice(half, None)):
-            slope, _ = _slope(missing[part], lasted_s[part], others[part])
-            if not _SLOPE_OF_HALF[0] <= slope <= _SLOPE_OF_HALF[1]:
+            found, _ = slope(missing[part], others[part], (lasted_s[part], at_pace[part]))
+            if not _SLOPE_OF_HALF[0] <= found <= _SLOPE_OF_HALF[1]:
                 return False
         return True
 
@@ -258,35 +279,13 @@ class Sharing:
         )
 
 
-def _slope(
-    missing: Sequence[float], lasted_s: Sequence[float], others: Sequence[float]
-) -> tuple[float, float]:
-    """Slope of `missing` over `others` with its standard error, by least squares.
-
-    Taken over the differences from window to window: what all have in common and changes
-    slowly, such as everybody's start, drops out. Time is a second cause beside `others`, since
-    a steady stranger takes more in a longer window, as does an error in the rate of refill.
-    Windows of more requests are noisier and weigh less.
-    """
-    weights = [1.0 / math.sqrt(1.0 + max(0.0, a + b)) for a, b in pairwise(others)]
-    y, t, x = (_changes(values, weights) for values in (missing, lasted_s, others))
-    tt, xx, tx = _product(t, t), _product(x, x), _product(t, x)
-    ty, xy = _product(t, y), _product(x, y)
-    determinant = xx * tt - tx * tx
-    if determinant <= _DUST * xx * tt or xx <= _DUST * len(x):
-        return 0.0, math.inf  # keys in perfect step: nothing varies but the rounding of floats
-    slope = (xy * tt - ty * tx) / determinant
-    per_s = (ty * xx - xy * tx) / determinant
-    unexplained = max(0.0, _product(y, y) - slope * xy - per_s * ty)
-    return slope, math.sqrt(unexplained / (len(y) - 2) * tt / determinant)
-
-
-def _changes(values: Sequence[float], weights: Sequence[float]) -> Sequence[float]:
-    return [
-        (after - before) * weight
-        for (before, after), weight in zip(pairwise(values), weights, strict=True)
-    ]
-
-
-def _product(one: Sequence[float], other: Sequence[float]) -> float:
-    return sum(a * b for a, b in zip(one, other, strict=True))
+def _at_pace(windows: Sequence[tuple[float, float, Sequence[float]]]) -> Sequence[float]:
+    """What all our keys would have used in each window at the pace of the windows around it."""
+    lasted_s = list(accumulate((window[1] for window in windows), initial=0.0))
+    used = list(accumulate((sum(window[2]) for window in windows), initial=0.0))
+    found = []
+    for index, window in enumerate(windows):
+        first, last = max(0, index - _AROUND), min(len(windows), index + _AROUND + 1)
+        pace = (used[last] - used[first]) / (lasted_s[last] - lasted_s[first])
+        found.append(window[1] * pace)
+    return found
